@@ -1,0 +1,50 @@
+"""What a camera says about itself: the retained status, and events."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from agent.wire.codec import Message
+from agent.wire.custody import ClockTrust
+
+SessionState = Literal["standby", "recording", "post_roll", "closing", "down"]
+EventKind = Literal[
+    "session_started", "session_stopped", "mark", "gap", "fault", "recovered", "clip_closed"
+]
+Text = Annotated[str, msgspec.Meta(max_length=500)]
+
+
+class DeviceStatus(Message, frozen=True, kw_only=True):
+    """Retained on `up/%d/status`; the last will is the same with `online` false."""
+
+    device_id: str
+    online: bool
+    agent_version: str
+    session_state: SessionState = "down"
+    session_id: str | None = None
+    model: str | None = None
+    accelerator: str | None = None
+    coverage_lately: float | None = None
+    free_bytes: int | None = None
+    outbox_clips: int = 0
+    outbox_bytes: int = 0
+    sent_clips: int = 0
+    rejected_clips: int = 0
+    clock_trust: ClockTrust = "untrusted"
+    faults: tuple[Text, ...] = ()
+    wall_ns: int = 0
+
+
+class DeviceEvent(Message, frozen=True, kw_only=True):
+    """One thing that happened, on `up/%d/event`. No label, mark text or place: those are sealed."""
+
+    kind: EventKind
+    device_id: str
+    session_id: str | None = None
+    clip_id: str | None = None
+    text: Text = ""
+    custody_head: str | None = None
+    mono_ns: int = 0
+    wall_ns: int = 0

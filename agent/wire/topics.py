@@ -1,0 +1,78 @@
+"""All MQTT topics, and nowhere else. Root `sightline/v1`; ids match `[A-Za-z0-9_-]+`."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from agent.errors import WireError
+
+ROOT = "sightline/v1"
+_ID = r"[A-Za-z0-9_-]{1,96}"
+
+UP_MANIFESTS = f"{ROOT}/up/+/clip/+/manifest"
+UP_PARTS = f"{ROOT}/up/+/clip/+/part/+"
+UP_STATUS = f"{ROOT}/up/+/status"
+UP_EVENTS = f"{ROOT}/up/+/event"
+
+_UP_CLIP = re.compile(rf"{ROOT}/up/({_ID})/clip/({_ID})/(?:manifest|part/([0-9]{{1,6}}))")
+_UP_OTHER = re.compile(rf"{ROOT}/up/({_ID})/(status|event)")
+_DOWN_CLIP = re.compile(rf"{ROOT}/down/({_ID})/clip/({_ID})")
+
+
+class UpClip(msgspec.Struct, frozen=True):
+    """Where a manifest (`part` is None) or a part came from."""
+
+    device_id: str
+    clip_id: str
+    part: int | None
+
+
+def up_manifest(device_id: str, clip_id: str) -> str:
+    return f"{ROOT}/up/{device_id}/clip/{clip_id}/manifest"
+
+
+def up_part(device_id: str, clip_id: str, part: int) -> str:
+    return f"{ROOT}/up/{device_id}/clip/{clip_id}/part/{part}"
+
+
+def up_status(device_id: str) -> str:
+    return f"{ROOT}/up/{device_id}/status"
+
+
+def up_event(device_id: str) -> str:
+    return f"{ROOT}/up/{device_id}/event"
+
+
+def down_clip(device_id: str, clip_id: str) -> str:
+    return f"{ROOT}/down/{device_id}/clip/{clip_id}"
+
+
+def down_clips(device_id: str) -> str:
+    """The filter a device subscribes to for all answers about its clips."""
+    return f"{ROOT}/down/{device_id}/clip/+"
+
+
+def parse_up_clip(topic: str) -> UpClip:
+    """Raises WireError when `topic` is no manifest or part topic."""
+    found = _UP_CLIP.fullmatch(topic)
+    if found is None:
+        raise WireError(f"topic {topic[:200]!r} is no manifest or part topic")
+    return UpClip(found[1], found[2], None if found[3] is None else int(found[3]))
+
+
+def parse_up_other(topic: str) -> tuple[str, str]:
+    """(device_id, "status" | "event"). Raises WireError for any other topic."""
+    found = _UP_OTHER.fullmatch(topic)
+    if found is None:
+        raise WireError(f"topic {topic[:200]!r} is no status or event topic")
+    return found[1], found[2]
+
+
+def parse_down_clip(topic: str) -> tuple[str, str]:
+    """(device_id, clip_id). Raises WireError for any other topic."""
+    found = _DOWN_CLIP.fullmatch(topic)
+    if found is None:
+        raise WireError(f"topic {topic[:200]!r} is no answer about a clip")
+    return found[1], found[2]

@@ -1,0 +1,104 @@
+"""Settings: every refusal is one line that names file, key, value and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from agent.config import load_settings
+from agent.errors import ConfigError
+
+GOOD = """
+[device]
+device_id = "cam01"
+kind = "desk"
+
+[paths]
+state_dir = "state"
+
+[camera]
+driver = "replay"
+footage = "clips"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "agent.toml"
+    file.write_text(text)
+    return file
+
+
+def refusal(folder: Path, text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(write(folder, text))
+    line = str(caught.value)
+    assert "\n" not in line
+    assert str(folder / "agent.toml") in line
+    assert caught.value.exit_code == 2
+    return line
+
+
+def test_defaults_fill_what_the_file_leaves_out(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, GOOD))
+    assert settings.recorder.pre_roll_s == 30.0
+    assert settings.uplink.part_bytes == 256 * 1024
+
+
+def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, GOOD))
+    assert settings.paths.state_dir == tmp_path / "state"
+    assert settings.camera.footage == tmp_path / "clips"
+
+
+@pytest.mark.parametrize(
+    ("extra", "named"),
+    [
+        ("[recorder]\npre_rol_s = 3", "recorder.pre_rol_s"),
+        ("[recoder]\npre_roll_s = 3", "recoder"),
+        ('[recorder]\npre_roll_s = "long"', "recorder.pre_roll_s"),
+        ("[recorder]\npre_roll_s = 4000", "recorder.pre_roll_s"),
+        ("[uplink]\nport = 0", "uplink.port"),
+        ("[tagger]\nthreads = 1.5", "tagger.threads"),
+        ('[encoder]\npreset = "placebo"', "encoder.preset"),
+    ],
+)
+def test_a_typo_a_wrong_type_or_a_value_out_of_range_is_named(
+    tmp_path: Path, extra: str, named: str
+) -> None:
+    assert named in refusal(tmp_path, GOOD + extra)
+
+
+def test_the_refused_value_is_shown(tmp_path: Path) -> None:
+    assert "4000" in refusal(tmp_path, GOOD + "[recorder]\npre_roll_s = 4000")
+
+
+def test_a_missing_file_names_the_option(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--config"):
+        load_settings(tmp_path / "none.toml")
+
+
+def test_broken_toml_names_the_line(tmp_path: Path) -> None:
+    assert "line 1" in refusal(tmp_path, "[device\n")
+
+
+def test_binary_rubbish_is_refused_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_bytes(b"\xff\xfe\x00rubbish")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load_settings(file)
+
+
+def test_a_camera_refuses_replayed_footage(tmp_path: Path) -> None:
+    assert "camera.driver" in refusal(tmp_path, GOOD.replace('"desk"', '"camera"'))
+
+
+def test_replay_without_footage_is_refused(tmp_path: Path) -> None:
+    assert "camera.footage" in refusal(tmp_path, GOOD.replace('footage = "clips"', ""))
+
+
+def test_a_window_smaller_than_a_part_is_refused(tmp_path: Path) -> None:
+    text = GOOD + "[uplink]\npart_bytes = 1048576\nwindow_cap_bytes = 65536"
+    assert "window_cap_bytes" in refusal(tmp_path, text)
+
+
+def test_a_device_id_that_would_break_a_topic_is_refused(tmp_path: Path) -> None:
+    assert "device.device_id" in refusal(tmp_path, GOOD.replace("cam01", "cam/01"))
