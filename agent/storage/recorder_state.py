@@ -1,0 +1,49 @@
+"""Small durable facts of the recorder under `<state_dir>/state`: custody head, sessions under way.
+
+Only ids and times, nothing about people: these files are in the clear.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from agent.storage import atomic
+
+
+class RecorderState:
+    """Contents are the caller's; this class keeps them durable. OSError goes through."""
+
+    def __init__(self, state_dir: Path, *, fsync: atomic.Fsync = os.fsync) -> None:
+        self._folder = state_dir / "state"
+        self._sessions = self._folder / "sessions"
+        self._fsync = fsync
+
+    def prepare(self) -> None:
+        atomic.make_directory(self._sessions, fsync=self._fsync)
+
+    def custody_head(self) -> bytes | None:
+        try:
+            return (self._folder / "custody.json").read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def put_custody_head(self, content: bytes) -> None:
+        atomic.write_file(self._folder / "custody.json", content, fsync=self._fsync)
+
+    def sessions(self) -> dict[str, bytes]:
+        """session_id -> content, of the sessions whose record is not on its shelf yet."""
+        found = {}
+        for path in sorted(self._sessions.glob("*.json")):
+            if not path.name.startswith("."):
+                found[path.stem] = path.read_bytes()
+        return found
+
+    def put_session(self, session_id: str, content: bytes) -> None:
+        atomic.write_file(self._sessions / f"{session_id}.json", content, fsync=self._fsync)
+
+    def drop_session(self, session_id: str) -> None:
+        path = self._sessions / f"{session_id}.json"
+        if path.exists():
+            path.unlink()
+            atomic.fsync_directory(self._sessions, fsync=self._fsync)
