@@ -1,0 +1,1 @@
+"""Sealing (age) and custody signatures (JWS)."""
