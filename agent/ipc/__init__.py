@@ -1,0 +1,1 @@
+"""Messages and sockets between the services of one camera."""
