@@ -1,0 +1,1 @@
+"""Pictures and packets: pre-roll ring, fragmenter, mux, picture preparation."""
