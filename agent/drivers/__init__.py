@@ -1,0 +1,1 @@
+"""One chip or library each. Vendor imports live here and nowhere else."""
