@@ -1,0 +1,1 @@
+"""The three loops: recorder, tagger, uplink. `step()` decides, the loop only waits."""

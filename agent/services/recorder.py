@@ -1,0 +1,363 @@
+"""The recorder: camera, session, the spool's writing side, control.
+
+It depends on no network, no NPU and no clock being right, and its loop never waits for the card.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+
+import zmq
+
+from agent.config import Settings
+from agent.core.label_book import LabelBook
+from agent.crypto.jws import Signer
+from agent.crypto.seal import Sealer
+from agent.errors import ControlError
+from agent.ipc import sockets
+from agent.ipc.messages import RecorderStatus
+from agent.ports.camera import Camera, CameraLost, LoresFrame, Packet
+from agent.ports.clock import Clock
+from agent.services.capture import CameraOpened, CameraPump, Captured, PictureDropped
+from agent.services.control_desk import ControlDesk
+from agent.services.event_outbox import HIGH_WATER, EventOutbox
+from agent.services.housekeeping import Housekeeper
+from agent.services.recording import Recording
+from agent.services.recovery import Recovered, recover_all
+from agent.services.resuming import session_to_resume, session_under_way
+from agent.services.session_track import Names
+from agent.services.tagger_link import TaggerLink
+from agent.services.vault import Vault
+from agent.services.waker import Waker
+from agent.services.writer import (
+    CardState,
+    CardWriter,
+    ClipFailed,
+    ClipLeft,
+    FragmentKept,
+    RecordLeft,
+    Result,
+    TidyJob,
+)
+from agent.storage.atomic import Fsync
+from agent.storage.identity import Identity
+from agent.storage.recorder_state import RecorderState
+from agent.storage.spool import Spool
+from agent.wire.label_sheet import DeclaredLabel, ModelProvenance
+
+log = logging.getLogger("recorder")
+
+_CAPTURED_A_STEP = 64
+_STATUS_EVERY_NS = 1_000_000_000
+_TIDY_EVERY_NS = 5_000_000_000
+_LATELY_NS = 10_000_000_000
+_ANSWER_NS = 2_000_000_000
+# At the end of the service labels get this long, then the clip closes with what is known.
+_LAST_GRACE_NS = 1_000_000_000
+_CLOSE_TURNS = 600
+_CLOSE_TURN_S = 0.02
+
+
+class Recorder:
+    """A service for `loop.run_service`. The constructor prepares the spool, closes what a cut left
+    there, goes on with a session that a failure cut off (see `resuming`), binds the sockets and
+    starts the camera and writer threads.
+
+    Raises SpoolError when the card cannot be written, ControlError when a socket path is too long.
+    A camera that cannot be opened is no error here: it is tried again, and a start press is refused
+    with its line.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        camera: Camera,
+        clock: Clock,
+        identity: Identity,
+        sealer: Sealer,
+        signer: Signer,
+        context: zmq.Context[zmq.Socket[bytes]],
+        agent_version: str,
+        fsync: Fsync = os.fsync,
+        free_bytes: Callable[[], int] | None = None,
+    ) -> None:
+        self._settings, self._clock = settings, clock
+        device_id = settings.device.device_id
+        self._names = Names(
+            device_id, identity.epoch, identity.boot, agent_version, identity.os_boot
+        )
+        vault = Vault(
+            spool=Spool(settings.paths.state_dir, fsync=fsync),
+            state=RecorderState(settings.paths.state_dir, fsync=fsync),
+            sealer=sealer,
+            signer=signer,
+            clock=clock,
+            boot_counter=identity.boot,
+            device_id=device_id,
+            agent_version=agent_version,
+            fsync=fsync,
+        )
+        vault.spool.prepare()
+        under_way = session_under_way(vault.state, identity.os_boot)
+        recovered = recover_all(vault)
+        cut = session_to_resume(vault, under_way)
+        self._frames_written = 0
+        self._last_durable_pts_ns: int | None = None
+        self._card: CardState | None = None
+        self._faults: dict[str, str] = {}
+        self._next_status_ns = self._next_tidy_ns = 0
+        self._tidy_asked = self._closed = False
+        self._waker = Waker()
+        self._bind(context)
+        self._book: LabelBook[ModelProvenance] = LabelBook()
+        self._tagger = TaggerLink(self._frames_socket, self._scores_socket, self._book, clock)
+        self._writer = CardWriter(
+            vault,
+            Housekeeper(vault.spool, settings.retention, clock, free_bytes),
+            self._waker.wake,
+        )
+        self._recording = self._make_recording()
+        self._desk = ControlDesk(self._control_socket, clock, self)
+        self._pump = CameraPump(camera, clock, self._waker.wake)
+        for item in recovered:
+            self._tell_recovered(item)
+        if cut is not None:
+            log.warning("going on with session %s, which was cut off", cut.session_id)
+            self._recording.resume(cut)
+        self._writer.start()
+        self._pump.start()
+
+    def step(self) -> bool:
+        """Answer control, take what camera, tagger and writer brought, do what is due."""
+        self._waker.clear()
+        happened = self._desk.answer()
+        happened = self._take_captured(_CAPTURED_A_STEP) or happened
+        happened = self._tagger.receive() or happened
+        happened = self._take_results() or happened
+        happened = self._recording.tick() or happened
+        self._tick()
+        return happened
+
+    def wait(self, timeout_s: float) -> None:
+        """Sleep until a thread or a socket has something, `timeout_s` at most."""
+        self._poller.poll(round(timeout_s * 1000))
+
+    def close(self) -> None:
+        """End the session cleanly: what was captured is written, closed and moved, as far as the
+        card lets it in a bounded time; the rest is recovered at the next start. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._pump.close()
+        while self._take_captured(_CAPTURED_A_STEP):
+            pass
+        self._recording.end_now("stopped")
+        self._recording.labeller.hurry(_LAST_GRACE_NS)
+        for _turn in range(_CLOSE_TURNS):
+            self._tagger.receive()
+            self._take_results()
+            self._recording.tick()
+            if self._recording.is_settled and self._writer.is_idle:
+                break
+            self._desk.answer()
+            self._waker.clear()
+            self.wait(_CLOSE_TURN_S)
+        if not self._writer.close(timeout_s=_CLOSE_TURNS * _CLOSE_TURN_S):
+            log.error("the card did not take everything in time: the rest is kept at next start")
+        self._take_results()
+        self._tick(force=True)
+        for socket in (self._frames_socket, self._scores_socket, self._control_socket):
+            socket.close(linger=0)
+        self._outbox.close()
+        self._waker.close()
+
+    def start_session(
+        self, pts_ns: int, source: str, declared: dict[str, str]
+    ) -> Callable[[], None]:
+        """The start press; what is returned is to be called after the reply. Raises ControlError:
+        the camera gives nothing, the card is full, or a session is being recorded."""
+        if self._closed:
+            raise ControlError("the recorder is stopping", remedy="start it again first")
+        for part in ("camera", "card"):
+            if part in self._faults and self._recording.machine.state != "recording":
+                raise ControlError(f"not recording: {self._faults[part]}")
+        # Each pre-roll waits in RAM for the card: presses must not pile them up on a stalled one.
+        recorder, waiting_s = self._settings.recorder, self._writer.queued_s
+        if waiting_s > recorder.writer_queue_s + recorder.pre_roll_s:
+            raise ControlError(
+                f"not recording: {waiting_s:.0f} s of footage wait for the card",
+                remedy="put in a faster card, this one has stalled",
+            )
+        labels = tuple(
+            DeclaredLabel(key=key, value=value, source=source) for key, value in declared.items()
+        )
+        return self._recording.start(pts_ns, labels)
+
+    def stop_session(self, pts_ns: int) -> None:
+        """Raises ControlError when nothing is being recorded."""
+        self._recording.stop(pts_ns)
+
+    def mark(self, pts_ns: int, source: str) -> None:
+        """Raises ControlError outside recording and post-roll."""
+        self._recording.mark(pts_ns, source)
+
+    def status(self) -> RecorderStatus:
+        """A snapshot, without touching the card."""
+        now = self._clock.boot_ns()
+        recording, model = self._recording, self._book.model
+        lately = self._book.view(
+            now - _LATELY_NS - _ANSWER_NS, now - _ANSWER_NS, silent=self._tagger.is_silent
+        )
+        faults = list(self._faults.values())
+        if self._book.fault is not None:
+            faults.append(self._book.fault)
+        return RecorderStatus(
+            device_id=self._names.device_id,
+            agent_version=self._names.agent_version,
+            state=recording.machine.state,
+            session_id=recording.session_id,
+            clip_id=None if recording.clip is None else recording.clip.clip_id,
+            recorded_s=recording.recorded_s,
+            pre_roll_ready_s=recording.ring.ready_s(now),
+            pre_roll_asked_s=self._settings.recorder.pre_roll_s,
+            pre_roll_bytes=recording.ring.bytes,
+            frames_captured=recording.frames_captured,
+            frames_written=self._frames_written,
+            last_durable_pts_ns=self._last_durable_pts_ns,
+            writer_queue_s=self._writer.queued_s,
+            writer_stalls=self._writer.stalls,
+            tagger=self._tagger.state,
+            model=None if model is None else f"{model.name} {model.semver}",
+            accelerator=None if model is None else model.accelerator,
+            coverage_lately=lately.share if lately.due else None,
+            clock_trust=self._clock.trust(),
+            free_bytes=0 if self._card is None else self._card.free_bytes,
+            faults=tuple(text[:500] for text in faults),
+        )
+
+    def _make_recording(self) -> Recording:
+        return Recording(
+            self._settings.recorder,
+            names=self._names,
+            writer=self._writer,
+            book=self._book,
+            clock=self._clock,
+            tell=self._outbox.tell,
+            tagger_is_silent=lambda: self._tagger.is_silent,
+        )
+
+    def _bind(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+        folder = self._settings.paths.runtime_dir
+        self._frames_socket = sockets.bind(
+            context, zmq.PUSH, folder, "frames", high_water=sockets.FRAMES_HIGH_WATER
+        )
+        self._scores_socket = sockets.bind(
+            context, zmq.PULL, folder, "scores", high_water=sockets.SCORES_HIGH_WATER
+        )
+        self._control_socket = sockets.bind(context, zmq.ROUTER, folder, "control", high_water=100)
+        events = sockets.connect(context, zmq.PUSH, folder, "events", high_water=HIGH_WATER)
+        self._outbox = EventOutbox(events, self._clock, self._settings.device.device_id)
+        self._poller = zmq.Poller()
+        self._poller.register(self._scores_socket, zmq.POLLIN)
+        self._poller.register(self._control_socket, zmq.POLLIN)
+        self._poller.register(self._waker.descriptor, zmq.POLLIN)
+
+    def _take_captured(self, most: int) -> bool:
+        items = self._pump.take(most)
+        for item in items:
+            self._take(item)
+        return bool(items)
+
+    def _take(self, item: Captured) -> None:
+        match item:
+            case Packet():
+                self._faults.pop("camera", None)
+                self._recording.packet(item)
+            case LoresFrame():
+                recording = self._recording.machine.session is not None
+                wanted = recording or self._settings.tagger.score_in_standby
+                self._tagger.offer(item, wanted=wanted)
+            case PictureDropped(pts_ns):
+                self._tagger.dropped(pts_ns)
+            case CameraOpened(info):
+                log.info(
+                    "camera: %s, %dx%d, %s", info.source, info.width, info.height, info.encoder
+                )
+                self._recording.info = info
+            case CameraLost():
+                self._fault("camera", f"camera lost: {item.cause}")
+                self._recording.camera_lost(item)
+
+    def _take_results(self) -> bool:
+        results = self._writer.take_results()
+        for result in results:
+            self._note(result)
+        return bool(results)
+
+    def _note(self, result: Result) -> None:
+        match result:
+            case FragmentKept(key, end_pts_ns, frames):
+                self._frames_written += frames
+                self._last_durable_pts_ns = end_pts_ns
+                self._recording.durable(key, end_pts_ns)
+            case ClipLeft(key, clip_id, head, recovered) if head is not None:
+                self._outbox.tell(
+                    "recovered" if recovered else "clip_closed", None, clip_id, "", head
+                )
+                self._recording.clip_left(key)
+            case ClipLeft(key, clip_id):
+                self._recording.clip_gone(key, clip_id)
+            case ClipFailed():
+                self._fault(
+                    "writer", f"card refused clip {self._names.clip_id(result.key)}: {result.cause}"
+                )
+                self._recording.clip_failed(result)
+            case RecordLeft(session, session_id, head):
+                self._faults.pop("writer", None)
+                self._outbox.tell("clip_closed", session_id, f"{session_id}-record", "", head)
+                self._recording.record_left(session)
+            case CardState():
+                self._note_card(result)
+
+    def _note_card(self, card: CardState) -> None:
+        self._card, self._tidy_asked = card, False
+        if card.is_full:
+            self._fault(
+                "card",
+                f"card full: {card.free_bytes // 2**20} MiB free, clips wait for the collector"
+                " (connect the camera, or put in a larger card)",
+            )
+            self._recording.card_full()
+        else:
+            self._faults.pop("card", None)
+
+    def _tick(self, *, force: bool = False) -> None:
+        now = self._clock.boot_ns()
+        if self._pump.fault:
+            self._fault("camera", self._pump.fault)
+        if self._recording.machine.blocked:
+            self._fault("queue", "card too slow: footage is being lost, see the gaps")
+        else:
+            self._faults.pop("queue", None)
+        if now >= self._next_tidy_ns and not self._tidy_asked and not self._closed:
+            self._next_tidy_ns = now + _TIDY_EVERY_NS
+            self._tidy_asked = True
+            self._writer.submit(TidyJob())
+        if now >= self._next_status_ns or force:
+            self._next_status_ns = now + _STATUS_EVERY_NS
+            self._outbox.show(self.status())
+        self._outbox.send()
+
+    def _fault(self, part: str, text: str) -> None:
+        if self._faults.get(part) != text:
+            self._faults[part] = text
+            log.error("%s", text)
+            self._outbox.tell("fault", self._recording.session_id, None, text)
+
+    def _tell_recovered(self, item: Recovered) -> None:
+        head = None if item.head is None else item.head.line_sha256
+        log.warning("clip %s was cut off: %s", item.clip_id, item.outcome)
+        self._outbox.tell("recovered", None, item.clip_id, item.outcome, head)

@@ -1,0 +1,158 @@
+"""The uplink service: clips, status and events go up, answers come down. No broker is no error."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+
+import zmq
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from agent.config import Settings
+from agent.errors import WireError
+from agent.ipc import sockets
+from agent.ipc.messages import EventMessage, EventOccurred, unpack
+from agent.ports.broker import Arrived, Broker, BrokerItem, Connected, Disconnected, LastWill
+from agent.ports.clock import Clock
+from agent.services.uplink_outbox import Outbox
+from agent.services.uplink_sender import Sender
+from agent.services.uplink_telemetry import Telemetry, offline_status
+from agent.storage.spool import Spool
+from agent.wire.topics import down_clips, up_status
+
+log = logging.getLogger("sightline.uplink")
+
+_SCAN_EVERY_NS = 1_000_000_000
+_ITEMS_PER_STEP = 256
+
+
+class Uplink:
+    """A Service. Owns the broker connection, the `events` socket and the outbox's way out.
+
+    Construction binds the socket and starts the connection; raises BrokerError when a certificate
+    file is missing, and then nothing was started. `receipt_keys`: whose receipts are believed.
+    """
+
+    def __init__(
+        self,
+        *,
+        broker: Broker,
+        clock: Clock,
+        spool: Spool,
+        settings: Settings,
+        receipt_keys: Sequence[Ed25519PublicKey],
+        context: zmq.Context[zmq.Socket[bytes]],
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        device_id = settings.device.device_id
+        self._broker = broker
+        self._clock = clock
+        self._telemetry = Telemetry(
+            broker=broker,
+            clock=clock,
+            spool=spool,
+            device_id=device_id,
+            status_every_s=settings.uplink.status_every_s,
+        )
+        self._outbox = Outbox(spool, receipt_keys, self._telemetry.fault)
+        self._sender = Sender(
+            broker=broker,
+            outbox=self._outbox,
+            device_id=device_id,
+            settings=settings.uplink,
+            random=random,
+            report=self._telemetry.fault,
+        )
+        self._held: BrokerItem | None = None
+        self._is_online = False
+        self._last_reason = ""
+        self._scan_due_ns = 0
+        spool.prepare()
+        broker.subscribe(down_clips(device_id))
+        broker.start()
+        self._events = sockets.bind(
+            context,
+            zmq.PULL,
+            settings.paths.runtime_dir,
+            "events",
+            high_water=sockets.EVENTS_HIGH_WATER,
+        )
+
+    def step(self) -> bool:
+        """Take what came, send what is due. True when anything happened."""
+        now_ns = self._clock.boot_ns()
+        happened = self._take_events()
+        happened = self._take_items(now_ns) or happened
+        if now_ns >= self._scan_due_ns:
+            more = self._outbox.scan(now_ns)
+            self._scan_due_ns = now_ns if more else now_ns + _SCAN_EVERY_NS
+            happened = happened or more
+        if not self._is_online:
+            return happened
+        told = self._telemetry.step(
+            now_ns, outbox_clips=self._outbox.clips, outbox_bytes=self._outbox.total_bytes
+        )
+        return self._sender.step(now_ns) or told or happened
+
+    def wait(self, timeout_s: float) -> None:
+        """Until the broker has something to say, `timeout_s` at most."""
+        if self._held is None:
+            self._held = self._broker.read(timeout_s)
+
+    def close(self) -> None:
+        """Say goodbye and let go. What is not sent stays in the outbox."""
+        if self._is_online:
+            self._telemetry.say_offline()
+        self._broker.stop()
+        self._sender.close()
+        self._events.close()
+
+    def _take_events(self) -> bool:
+        for count in range(_ITEMS_PER_STEP):
+            try:
+                payload = self._events.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return count > 0
+            try:
+                message = unpack(EventMessage, payload)
+            except WireError as exc:
+                self._telemetry.fault(f"event not understood ({exc})")
+                continue
+            self._telemetry.take(message)
+            if isinstance(message, EventOccurred) and message.event.kind == "clip_closed":
+                self._scan_due_ns = 0
+        return True
+
+    def _take_items(self, now_ns: int) -> bool:
+        for count in range(_ITEMS_PER_STEP):
+            item, self._held = self._held or self._broker.read(0), None
+            if item is None:
+                return count > 0
+            self._take_item(item, now_ns)
+        return True
+
+    def _take_item(self, item: BrokerItem, now_ns: int) -> None:
+        if isinstance(item, Arrived):
+            self._sender.arrived(item, now_ns)
+        elif isinstance(item, Connected):
+            if not self._is_online:
+                log.info("connected to the broker")
+            self._is_online, self._last_reason = True, ""
+            self._sender.connected(item)
+            self._telemetry.connected()
+        elif isinstance(item, Disconnected):
+            self._is_online = False
+            if item.reason != self._last_reason:
+                log.warning("no broker, recording goes on and clips wait: %s", item.reason)
+                self._last_reason = item.reason
+            self._sender.disconnected(now_ns)
+            self._telemetry.disconnected()
+        elif not self._sender.settled(item, now_ns):
+            self._telemetry.settled(item, now_ns)
+
+
+def last_will(settings: Settings) -> LastWill:
+    """The will to give to the broker connection: the retained status, offline."""
+    device_id = settings.device.device_id
+    return LastWill(topic=up_status(device_id), payload=offline_status(device_id), retain=True)

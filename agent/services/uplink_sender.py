@@ -1,0 +1,308 @@
+"""Moves clips: several transfers over one window, until the signed receipt is in the spool.
+
+Parts go out at QoS 1: it costs nothing measurable on 256 KiB, and the PUBACK says at once when
+nobody is subscribed. What is stored is known from the collector's Need alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import google_crc32c
+import msgspec
+
+from agent.config import Uplink as UplinkSettings
+from agent.core.token_bucket import TokenBucket
+from agent.core.transfer import SendOpen, SendPart, Transfer
+from agent.core.upload_order import Waiting, rank
+from agent.core.upload_window import UploadWindow
+from agent.errors import CustodyError, SpoolError, WireError
+from agent.ports.broker import Arrived, Broker, Connected, Settled
+from agent.services.uplink_outbox import Clip, Outbox, PartReader
+from agent.wire.codec import decode_union
+from agent.wire.topics import parse_down_clip, up_manifest, up_part
+from agent.wire.transfer import (
+    CRC_PROPERTY,
+    MAX_PART_BYTES,
+    MIN_PART_BYTES,
+    ClipState,
+    Later,
+    Need,
+    Stored,
+    unpack_have,
+)
+
+log = logging.getLogger("sightline.uplink")
+
+_SLOW_PART_BYTES = 64 * 1024
+_SLOW_BYTES_PER_S = 2_000_000
+_PARALLEL = 6
+_PARALLEL_OPENING = 2
+_PARTS_PER_STEP = 8
+_CARD_PAUSE_S = 30.0
+
+
+class _Active(msgspec.Struct):
+    """One clip on its way."""
+
+    waiting: Waiting
+    clip: Clip
+    transfer: Transfer
+    reader: PartReader
+
+
+class Sender:
+    """The outbox, emptied over the broker. `report` takes one line for each fault.
+
+    Nothing here blocks, and nothing is retried without a timer between.
+    """
+
+    def __init__(
+        self,
+        *,
+        broker: Broker,
+        outbox: Outbox,
+        device_id: str,
+        settings: UplinkSettings,
+        random: Callable[[], float],
+        report: Callable[[str], None],
+    ) -> None:
+        self._broker = broker
+        self._outbox = outbox
+        self._device_id = device_id
+        self._settings = settings
+        self._random = random
+        self._report = report
+        self._window = UploadWindow(settings.window_cap_bytes)
+        rate = settings.bandwidth_cap_kbps * 1000 / 8
+        self._bucket = TokenBucket(rate, max(2 * settings.part_bytes, int(rate / 10)))
+        self._active: dict[str, _Active] = {}
+        self._tokens: dict[int, tuple[str, SendOpen | SendPart]] = {}
+        self._max_payload_bytes = 0
+        self._collector_answers = False
+        self.requested: set[str] = set()
+
+    @property
+    def goodput_bytes_per_s(self) -> float:
+        return self._window.goodput_bytes_per_s
+
+    @property
+    def in_flight_bytes(self) -> int:
+        return sum(active.transfer.in_flight_bytes for active in self._active.values())
+
+    @property
+    def resent_bytes(self) -> int:
+        """Of the transfers under way."""
+        return sum(active.transfer.resent_bytes for active in self._active.values())
+
+    def connected(self, item: Connected) -> None:
+        self._max_payload_bytes = item.max_payload_bytes
+        self._window = UploadWindow(self._settings.window_cap_bytes)
+
+    def disconnected(self, now_ns: int) -> None:
+        self._max_payload_bytes = 0
+        self._collector_answers = False
+        self._tokens.clear()
+        for active in self._active.values():
+            active.transfer.disconnected(now_ns)
+
+    def settled(self, item: Settled, now_ns: int) -> bool:
+        """True when the token was one of ours."""
+        found = self._tokens.pop(item.token, None)
+        if found is None:
+            return False
+        clip_id, action = found
+        active = self._active.get(clip_id)
+        if item.outcome != "taken" and active is not None:
+            if item.outcome == "refused":
+                self._report(f"clip {clip_id}: {item.reason}")
+            else:
+                self._collector_answers = False
+            active.transfer.undelivered(action, now_ns)
+        return True
+
+    def arrived(self, item: Arrived, now_ns: int) -> None:
+        """An answer of the collector. Rubbish and what is stale change nothing."""
+        try:
+            device_id, clip_id = parse_down_clip(item.topic)
+            message: ClipState = decode_union(ClipState, item.payload)
+        except WireError as exc:
+            self._report(f"answer on {item.topic[:120]} not understood ({exc})")
+            return
+        active = self._active.get(clip_id)
+        if device_id != self._device_id or active is None:
+            return
+        if message.manifest_sha256 != active.clip.manifest_sha256:
+            return
+        self._collector_answers = True
+        try:
+            self._take_answer(active, message, now_ns)
+        except (WireError, CustodyError) as exc:
+            self._end(clip_id)
+            self._outbox.set_aside(clip_id, f"clip {clip_id}: answer not taken: {exc}", now_ns)
+        except SpoolError as exc:
+            self._end(clip_id)
+            why = f"clip {clip_id}: receipt not kept: {exc}"
+            self._outbox.set_aside(clip_id, why, now_ns, _CARD_PAUSE_S)
+
+    def step(self, now_ns: int) -> bool:
+        """Send what is due and fits. True when anything was sent."""
+        if self._max_payload_bytes <= 0:
+            return False
+        for active in self._active.values():
+            if active.transfer.expire(now_ns, self._window.timeout_ns):
+                self._window.lost(now_ns)
+        self._drop_vanished()
+        self._start_more(now_ns)
+        actives = self._by_urgency()
+        if not self._collector_answers:
+            actives = actives[:1]  # one clip's Open asks for all, until somebody answers
+        sent = 0
+        for active in actives:  # Opens first: their answers take a round trip
+            if active.transfer.phase == "opening":
+                sent += self._send_one(active, now_ns)
+        for active in actives:
+            while sent < _PARTS_PER_STEP and self._send_one(active, now_ns):
+                sent += 1
+        return sent > 0
+
+    def close(self) -> None:
+        for active in self._active.values():
+            active.reader.close()
+
+    def _take_answer(self, active: _Active, message: ClipState, now_ns: int) -> None:
+        clip_id = active.clip.clip_id
+        if isinstance(message, Need):
+            self._take_need(active, message, now_ns)
+        elif isinstance(message, Later):
+            log.info("collector asks to wait %.0f s: %s", message.delay_s, message.why)
+            active.transfer.later(message.delay_s, now_ns)
+        elif isinstance(message, Stored):
+            self._outbox.keep_receipt(active.clip, message.receipt)
+            log.info("clip %s is stored", clip_id)
+            self._end(clip_id)
+        else:
+            why = self._outbox.keep_refusal(active.clip, message.refusal)
+            self._report(f"clip {clip_id}: the collector will never take it: {why}")
+            self._end(clip_id)
+
+    def _take_need(self, active: _Active, need: Need, now_ns: int) -> None:
+        transfer = active.transfer
+        if need.part_bytes > self._max_payload_bytes > 0:
+            raise WireError(
+                f"need: parts of {need.part_bytes} bytes are more than the broker takes"
+            )
+        parts = max(1, -(-transfer.total_bytes // need.part_bytes))
+        if need.contiguous > parts:
+            raise WireError(f"need: names part {need.contiguous - 1} of a clip of {parts}")
+        learnt = transfer.need(
+            unpack_have(need, parts),
+            need.part_bytes,
+            now_ns,
+            window_bytes=need.window_bytes,
+            overtaken_ns=self._window.overtaken_ns,
+        )
+        self._window.acked(learnt.acked_bytes, need.part_bytes, learnt.round_trip_ns, now_ns)
+        if learnt.lost_parts:
+            self._window.lost(now_ns)
+
+    def _send_one(self, active: _Active, now_ns: int) -> bool:
+        room = self._window.room_bytes(self.in_flight_bytes)
+        action = active.transfer.next_send(now_ns, room)
+        if action is None:
+            return False
+        size = (
+            action.size_bytes if isinstance(action, SendPart) else active.transfer.part_bytes // 8
+        )
+        if self._bucket.wait_ns(size, now_ns):
+            return False
+        try:
+            token = self._publish(active, action)
+        except SpoolError as exc:
+            clip_id = active.clip.clip_id
+            self._end(clip_id)
+            self._outbox.set_aside(clip_id, f"clip {clip_id} cannot be sent: {exc}", now_ns)
+            return False
+        if token is None:
+            return False
+        self._bucket.take(size, now_ns)
+        self._tokens[token] = (active.clip.clip_id, action)
+        active.transfer.sent(action, now_ns)
+        return True
+
+    def _publish(self, active: _Active, action: SendOpen | SendPart) -> int | None:
+        clip_id = active.clip.clip_id
+        if isinstance(action, SendOpen):
+            message = self._outbox.open_message(clip_id, action.part_bytes)
+            return self._broker.publish(up_manifest(self._device_id, clip_id), message, qos=1)
+        payload = active.reader.read(action.offset_bytes, action.size_bytes)
+        return self._broker.publish(
+            up_part(self._device_id, clip_id, action.part),
+            payload,
+            qos=1,
+            properties={CRC_PROPERTY: f"{google_crc32c.value(payload):08x}"},
+        )
+
+    def _start_more(self, now_ns: int) -> None:
+        """Take up the next clip before the link runs dry, or at once when it is more urgent."""
+        transfers = [active.transfer for active in self._active.values()]
+        if any(transfer.is_held(now_ns) for transfer in transfers):
+            return
+        opening = sum(transfer.phase == "opening" for transfer in transfers)
+        if len(transfers) >= _PARALLEL or opening >= _PARALLEL_OPENING:
+            return
+        best = self._outbox.next(requested=self.requested, taken=self._active)
+        if best is None:
+            return
+        unsent = sum(t.unsent_bytes() for t in transfers if t.phase == "sending")
+        urgency = rank(best, self.requested)
+        overtakes = all(
+            urgency < rank(active.waiting, self.requested)
+            for active in self._active.values()
+            if active.transfer.phase != "waiting"
+        )
+        if overtakes or (opening == 0 and unsent < 2 * self._window.size_bytes):
+            self._start(best, now_ns)
+
+    def _start(self, waiting: Waiting, now_ns: int) -> None:
+        try:
+            clip = self._outbox.load(waiting.clip_id)
+        except SpoolError as exc:
+            why = f"clip {waiting.clip_id} cannot be sent: {exc}"
+            self._outbox.set_aside(waiting.clip_id, why, now_ns)
+            return
+        transfer = Transfer(
+            total_bytes=clip.manifest.total_bytes,
+            part_bytes=self._part_bytes(),
+            now_ns=now_ns,
+            random=self._random,
+        )
+        reader = self._outbox.parts_of(clip)
+        self._active[clip.clip_id] = _Active(waiting, clip, transfer, reader)
+
+    def _part_bytes(self) -> int:
+        """256 KiB, 64 KiB on slow links, and never more than the broker takes."""
+        rate = self._window.goodput_bytes_per_s
+        cap = self._settings.bandwidth_cap_kbps * 1000 / 8
+        is_slow = 0 < rate < _SLOW_BYTES_PER_S or 0 < cap < _SLOW_BYTES_PER_S
+        wish = min(self._settings.part_bytes, _SLOW_PART_BYTES if is_slow else MAX_PART_BYTES)
+        fits = self._max_payload_bytes // MIN_PART_BYTES * MIN_PART_BYTES
+        return max(MIN_PART_BYTES, min(wish, fits))
+
+    def _by_urgency(self) -> list[_Active]:
+        return sorted(
+            self._active.values(),
+            key=lambda active: (rank(active.waiting, self.requested), active.clip.clip_id),
+        )
+
+    def _drop_vanished(self) -> None:
+        """Clips that another process took out of the outbox."""
+        for clip_id in [each for each in self._active if not self._outbox.holds(each)]:
+            self._end(clip_id)
+
+    def _end(self, clip_id: str) -> None:
+        active = self._active.pop(clip_id, None)
+        if active is not None:
+            active.reader.close()
+        self.requested.discard(clip_id)

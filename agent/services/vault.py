@@ -1,0 +1,222 @@
+"""Puts clips and session records on the card: sealed, signed, in the order that survives a cut.
+
+A fragment: seal -> custody line (append, fsync) -> file (write, fsync, rename, directory fsync).
+A close: sealed sheet -> manifest.json -> close line -> sidecars removed -> head of the chain kept
+-> one rename from `recording` to `outbox`. After a cut anywhere, `recovery` goes on from there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from agent.crypto.custody import ChainHead, ClipChain, CustodyChain, SigningTime
+from agent.crypto.jws import Signer
+from agent.crypto.seal import Sealer
+from agent.errors import SpoolError
+from agent.ports.clock import Clock
+from agent.storage.atomic import Fsync
+from agent.storage.clip_files import ClipFiles
+from agent.storage.recorder_state import RecorderState
+from agent.storage.spool import Spool
+from agent.wire.codec import encode
+from agent.wire.custody import line_hash
+from agent.wire.ids import parse_clip_id
+from agent.wire.label_sheet import FragmentLabels, Gap, LabelSheet, SessionRecord
+from agent.wire.manifest import (
+    MANIFEST_FILE,
+    SESSION_FILE,
+    SHEET_FILE,
+    FileEntry,
+    Manifest,
+    Priority,
+    fragment_file,
+    fragment_labels_file,
+)
+
+
+class SessionStub(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of a session under way, for its record if the recorder is cut off, and for going
+    on with it. `over`: it was stopped by a press, or ended."""
+
+    session_id: str
+    start_pts_ns: int
+    boot_counter: int
+    mono_ns: int
+    wall_ns: int
+    clock_trust: Literal["trusted", "untrusted"]
+    os_boot: str = ""
+    over: bool = False
+
+
+class Vault:
+    """The spool's writing side with its keys. Used from one thread."""
+
+    def __init__(
+        self,
+        *,
+        spool: Spool,
+        state: RecorderState,
+        sealer: Sealer,
+        signer: Signer,
+        clock: Clock,
+        boot_counter: int,
+        device_id: str,
+        agent_version: str,
+        fsync: Fsync,
+    ) -> None:
+        self.spool, self.state = spool, state
+        self.sealer, self.signer, self.clock = sealer, signer, clock
+        self.boot_counter = boot_counter
+        self.device_id, self.agent_version = device_id, agent_version
+        self.fsync = fsync
+        self.chain = CustodyChain(signer, ChainHead())
+
+    def signing_time(self) -> SigningTime:
+        return SigningTime(
+            boot_counter=self.boot_counter,
+            mono_ns=self.clock.boot_ns(),
+            wall_ns=self.clock.wall_ns(),
+            clock_trust=self.clock.trust(),
+        )
+
+    def files(self, clip_id: str) -> ClipFiles:
+        return ClipFiles(self.spool.path("recording", clip_id), fsync=self.fsync)
+
+    def keep_head(self, head: ChainHead) -> None:
+        self.state.put_custody_head(encode(head))
+
+    def to_outbox(self, clip_id: str) -> None:
+        if not self.spool.move(clip_id, "recording", "outbox"):
+            raise SpoolError(f"clip {clip_id} vanished from the recording shelf")
+
+    def open_clip(self, clip_id: str, gaps: Sequence[Gap]) -> SealedClip:
+        """Make the directory and the first custody lines; `gaps` are those just before the clip."""
+        return SealedClip(self, clip_id, gaps)
+
+    def put_record(self, record: SessionRecord) -> str:
+        """Write the session record as an item of its own and drop the session's stub; returns the
+        head of its custody lines."""
+        clip_id = f"{record.session_id}-record"
+        item = SealedClip(self, clip_id, ())
+        head = item.close_record(record)
+        self.state.drop_session(record.session_id)
+        return head
+
+
+class SealedClip:
+    """One clip (or session record) being written. After an OSError it must not be used again."""
+
+    def __init__(self, vault: Vault, clip_id: str, gaps: Sequence[Gap]) -> None:
+        self.clip_id = clip_id
+        self.frames = 0
+        self.start_pts_ns: int | None = None
+        self.end_pts_ns = 0
+        self._vault = vault
+        self._files = vault.files(clip_id)
+        self._entries: list[FileEntry] = []
+        self._sidecars: set[str] = set()
+        self._files.create()
+        when = vault.signing_time()
+        self._chain: ClipChain = vault.chain.open_clip(clip_id, when.boot_counter, when.mono_ns)
+        self._append(self._chain.sign("open", when))
+        vault.chain.opened(self._chain, vault.boot_counter)
+        for gap in gaps:
+            self._append(
+                self._chain.sign(
+                    "gap",
+                    vault.signing_time(),
+                    start_pts_ns=gap.start_pts_ns,
+                    end_pts_ns=gap.end_pts_ns,
+                    cause=gap.cause,
+                )
+            )
+
+    @property
+    def fragments(self) -> int:
+        return len(self._entries)
+
+    def put_fragment(self, content: bytes, start_pts_ns: int, end_pts_ns: int, frames: int) -> None:
+        """Seal and keep the next fragment: on return it is safe on the card."""
+        index = len(self._entries)
+        sealed = self._vault.sealer.seal(content)
+        self._append(
+            self._chain.sign(
+                "fragment",
+                self._vault.signing_time(),
+                index=index,
+                ct_sha256=sealed.ct_sha256,
+                ct_bytes=len(sealed.content),
+                pt_sha256=sealed.pt_sha256,
+                start_pts_ns=start_pts_ns,
+                end_pts_ns=end_pts_ns,
+                frames=frames,
+            )
+        )
+        name = fragment_file(index)
+        self._files.put(name, sealed.content)
+        self._entries.append(
+            FileEntry(name=name, bytes=len(sealed.content), sha256=sealed.ct_sha256)
+        )
+        self.frames += frames
+        if self.start_pts_ns is None:
+            self.start_pts_ns = start_pts_ns
+        self.end_pts_ns = end_pts_ns
+
+    def put_labels(self, labels: FragmentLabels) -> None:
+        """Seal and keep the labels of one fragment, for a recovery."""
+        name = fragment_labels_file(labels.index)
+        self._files.put(name, self._vault.sealer.seal(encode(labels)).content)
+        self._sidecars.add(name)
+
+    def close(self, sheet: LabelSheet, priority: Priority) -> str:
+        """Sheet, manifest, close line, move to the outbox. Returns the head of the clip's lines."""
+        sealed = self._vault.sealer.seal(encode(sheet))
+        self._files.put(SHEET_FILE, sealed.content)
+        first = FileEntry(name=SHEET_FILE, bytes=len(sealed.content), sha256=sealed.ct_sha256)
+        manifest = self._manifest((first, *self._entries), priority)
+        return self._finish(manifest, sealed.ct_sha256)
+
+    def close_record(self, record: SessionRecord) -> str:
+        """The same for a session record, whose only file is the record."""
+        sealed = self._vault.sealer.seal(encode(record))
+        self._files.put(SESSION_FILE, sealed.content)
+        self.start_pts_ns = record.start_pts_ns
+        self.end_pts_ns = max(record.start_pts_ns, record.stop_pts_ns or 0)
+        only = FileEntry(name=SESSION_FILE, bytes=len(sealed.content), sha256=sealed.ct_sha256)
+        return self._finish(self._manifest((only,), "record"), sealed.ct_sha256)
+
+    def _manifest(self, files: tuple[FileEntry, ...], priority: Priority) -> Manifest:
+        return Manifest(
+            clip_id=self.clip_id,
+            device_id=self._vault.device_id,
+            session_id=parse_clip_id(self.clip_id).session_id,
+            start_pts_ns=self.start_pts_ns or 0,
+            end_pts_ns=self.end_pts_ns,
+            frames=self.frames,
+            fragments=len(self._entries),
+            priority=priority,
+            files=files,
+        )
+
+    def _finish(self, manifest: Manifest, sheet_sha256: str) -> str:
+        body = encode(manifest)
+        self._files.put(MANIFEST_FILE, body)
+        line = self._chain.sign(
+            "close",
+            self._vault.signing_time(),
+            sheet_sha256=sheet_sha256,
+            manifest_sha256=hashlib.sha256(body).hexdigest(),
+        )
+        self._append(line)
+        self._files.remove(self._sidecars)
+        self._vault.keep_head(self._vault.chain.head)
+        self._vault.to_outbox(self.clip_id)
+        return line_hash(line)
+
+    def _append(self, line: str) -> None:
+        self._files.append_line(line)
+        self._chain.accepted(line)
