@@ -1,0 +1,194 @@
+"""Composition: which service gets which driver. The only place that knows both.
+
+Imports are made where they are needed: a service must not carry the memory of what it does not
+use (the recorder no ONNX Runtime, the uplink no codec).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import zmq
+
+from agent import __version__
+from agent.config import Settings
+from agent.drivers.clock_system import SystemClock
+from agent.ipc.notify import Notifier
+from agent.services.loop import Service, StopFlag, run_service
+from agent.supervisor import Program, Supervisor
+
+if TYPE_CHECKING:
+    from agent.ports.accelerator import Accelerator
+    from agent.ports.camera import Camera
+    from agent.ports.clock import Clock
+    from agent.ports.encoder import Encoder
+    from agent.services.tagger_model import TaggerModel
+
+SERVICES = ("recorder", "tagger", "uplink")
+WATCHDOG_S = 15.0
+LORES_RATE_HZ = 15.0
+
+_log = logging.getLogger("agent")
+
+
+def run_one(service: str, settings: Settings) -> int:
+    """Run one service until SIGTERM. Raises AgentError when it cannot begin."""
+    stop = StopFlag()
+    stop.install()
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    try:
+        built = _BUILDERS[service](settings, context)
+        run_service(built, Notifier(), stop, status=f"{service} running")
+    finally:
+        context.destroy(linger=0)
+    return 0
+
+
+def run_all(config_file: Path, settings: Settings) -> int:
+    """Run the three services under one supervisor until SIGTERM; the recorder ends first, so that
+    its last clip is labelled."""
+    stop = StopFlag()
+    stop.install()
+    table = [
+        Program(
+            name=service,
+            argv=(sys.executable, "-m", "agent", "--config", str(config_file.resolve()), service),
+            watchdog_s=WATCHDOG_S,
+        )
+        for service in SERVICES
+    ]
+    notifier = Notifier()
+    supervisor = Supervisor(table, _log.warning)
+    ready = False
+    try:
+        while not stop.is_set:
+            supervisor.turn()
+            notifier.alive()
+            if not ready and supervisor.all_ready():
+                ready = True
+                _log.info("device %s: all services ready", settings.device.device_id)
+                notifier.ready("all services ready")
+    finally:
+        supervisor.close()
+    return 0
+
+
+def build_encoder(settings: Settings) -> Encoder:
+    """The encoder that `encoder.driver` names."""
+    from agent.drivers.encoder_x264 import X264Encoder
+
+    return X264Encoder(settings.encoder)
+
+
+def build_camera(settings: Settings, clock: Clock, *, lores_rate_hz: float) -> Camera:
+    """The camera that `camera.driver` names, not yet open."""
+    from agent.drivers.camera_replay import ReplayCamera
+
+    return ReplayCamera(
+        settings.camera, clock, build_encoder(settings), lores_rate_hz=lores_rate_hz
+    )
+
+
+def build_accelerator(settings: Settings) -> Accelerator:
+    """The accelerator that `tagger.accelerator` names, not yet open."""
+    tagger = settings.tagger
+    if tagger.accelerator == "fake":
+        from agent.drivers.accelerator_fake import FakeAccelerator
+
+        return FakeAccelerator()
+    from agent.drivers.accelerator_onnxruntime import OnnxRuntimeAccelerator
+
+    return OnnxRuntimeAccelerator(tagger.providers, tagger.threads)
+
+
+def load_configured_model(settings: Settings, first_span_id: int = 0) -> TaggerModel:
+    """Verify and load the configured bundle. Raises ModelError or AcceleratorError."""
+    from agent.services.tagger_model import load_model
+    from agent.storage.model_slots import active_folder
+
+    folder = settings.tagger.bundle or active_folder(settings.paths.state_dir)
+    accelerator = build_accelerator(settings)
+    return load_model(folder, accelerator, __version__, first_span_id=first_span_id)
+
+
+@contextmanager
+def open_model(settings: Settings) -> Iterator[TaggerModel]:
+    """The configured model, loaded and verified, closed at the end."""
+    model = load_configured_model(settings)
+    try:
+        yield model
+    finally:
+        model.close()
+
+
+def _recorder(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Service:
+    from agent.crypto.jws import Signer
+    from agent.crypto.keys import load_private_key, load_recipients
+    from agent.crypto.seal import Sealer
+    from agent.services.recorder import Recorder
+    from agent.storage.identity import next_boot
+
+    clock = SystemClock()
+    trust = settings.trust
+    sealer = Sealer(load_recipients(trust.recipients_file))
+    signer = Signer(load_private_key(trust.custody_key_file, "custody key"))
+    return Recorder(
+        settings,
+        camera=build_camera(settings, clock, lores_rate_hz=LORES_RATE_HZ),
+        clock=clock,
+        identity=next_boot(
+            settings.paths.state_dir, random_bytes=os.urandom, os_boot=clock.os_boot()
+        ),
+        sealer=sealer,
+        signer=signer,
+        context=context,
+        agent_version=__version__,
+    )
+
+
+def _tagger(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Service:
+    from agent.services.tagger import TaggerService
+
+    return TaggerService(
+        context,
+        settings.paths.runtime_dir,
+        lambda first_span_id: load_configured_model(settings, first_span_id),
+        SystemClock(),
+    )
+
+
+def _uplink(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Service:
+    from agent.crypto.keys import load_public_key
+    from agent.drivers.allocator import tune_allocator
+    from agent.drivers.broker_paho import PahoBroker
+    from agent.drivers.broker_socket import TlsFiles
+    from agent.services.uplink import Uplink, last_will
+    from agent.storage.spool import Spool
+
+    tune_allocator()
+    uplink = settings.uplink
+    broker = PahoBroker(
+        host=uplink.host,
+        port=uplink.port,
+        client_id=settings.device.device_id,
+        tls=TlsFiles(ca_file=uplink.ca_file, cert_file=uplink.cert_file, key_file=uplink.key_file),
+        keepalive_s=uplink.keepalive_s,
+        will=last_will(settings),
+    )
+    return Uplink(
+        broker=broker,
+        clock=SystemClock(),
+        spool=Spool(settings.paths.state_dir),
+        settings=settings,
+        receipt_keys=[load_public_key(settings.trust.receipt_key_file, "collector's receipt key")],
+        context=context,
+    )
+
+
+_BUILDERS = {"recorder": _recorder, "tagger": _tagger, "uplink": _uplink}

@@ -1,0 +1,150 @@
+"""The doctor: a fault in any part is one line with fact and remedy, and the exit code tells."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.config import Settings, load_settings
+from agent.doctor import Finding, examine, run_doctor, table
+from firmware_tools.dev_fleet import Fleet, make_fleet
+from firmware_tools.local_broker import LocalBroker
+from tests.footage_maker import SHIPPED
+
+CONFIG = """
+[device]
+device_id = "{device_id}"
+kind = "desk"
+[paths]
+state_dir = "state"
+runtime_dir = "run"
+[camera]
+footage = "{footage}"
+[tagger]
+bundle = "{bundle}"
+[uplink]
+host = "localhost"
+port = {port}
+ca_file = "{files}/tls/ca.pem"
+cert_file = "{files}/tls/device.pem"
+key_file = "{files}/tls/device.key"
+[trust]
+recipients_file = "{files}/recipients.txt"
+receipt_key_file = "{files}/receipt.pub.pem"
+custody_key_file = "{files}/custody.key"
+"""
+BUNDLE = Path(__file__).resolve().parents[2] / "models" / "sightline-standin" / "1"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, fleet: Fleet) -> Settings:
+    return _settings(tmp_path, fleet)
+
+
+def _settings(folder: Path, fleet: Fleet, device_id: str = "cam01") -> Settings:
+    file = folder / "agent.toml"
+    file.write_text(
+        CONFIG.format(
+            device_id=device_id,
+            footage=SHIPPED,
+            bundle=BUNDLE,
+            port=fleet.port,
+            files=fleet.device("cam01").directory,
+        )
+    )
+    return load_settings(file)
+
+
+def found(settings: Settings) -> dict[str, Finding]:
+    return {finding.part: finding for finding in examine(settings)}
+
+
+def test_every_part_of_a_provisioned_camera_is_good_but_the_recorder_that_does_not_run(
+    settings: Settings, broker: LocalBroker
+) -> None:
+    assert broker.is_running
+    findings = found(settings)
+    assert {part for part, finding in findings.items() if finding.state == "bad"} == set()
+    assert findings["recorder"].state == "warn"
+    for part in ("camera", "encoder", "model", "custody key", "collector key", "certificate"):
+        assert findings[part].state == "good", findings[part]
+    assert "TLSv1.3" in findings["broker"].fact
+    assert "1280x720" in findings["camera"].fact
+    assert "ms a frame" in findings["model"].fact
+
+
+def test_an_absent_broker_is_a_warning_because_recording_goes_on(settings: Settings) -> None:
+    assert found(settings)["broker"].state == "warn"
+
+
+def test_a_broker_of_another_authority_is_bad_and_names_the_setting(
+    settings: Settings, broker: LocalBroker, tmp_path: Path, fleet: Fleet
+) -> None:
+    other = tmp_path / "other"
+    foreign = make_fleet(other, ["cam01"]).ca_file
+    fleet.device("cam01").tls.ca_file.write_bytes(foreign.read_bytes())
+    finding = found(settings)["broker"]
+    assert finding.state == "bad"
+    assert "uplink.ca_file" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("part", "file"),
+    [
+        ("custody key", "custody.key"),
+        ("collector key", "recipients.txt"),
+        ("collector key", "receipt.pub.pem"),
+        ("certificate", "tls/device.pem"),
+    ],
+)
+def test_a_missing_file_is_named(settings: Settings, fleet: Fleet, part: str, file: str) -> None:
+    (fleet.device("cam01").directory / file).unlink()
+    finding = found(settings)[part]
+    assert finding.state == "bad"
+    assert Path(file).name in finding.fact
+
+
+def test_a_certificate_for_another_device_is_bad(tmp_path: Path, fleet: Fleet) -> None:
+    finding = found(_settings(tmp_path, fleet, device_id="cam09"))["certificate"]
+    assert finding.state == "bad"
+    assert "cam01" in finding.fact
+
+
+def test_a_private_key_that_others_can_read_is_a_warning(settings: Settings, fleet: Fleet) -> None:
+    fleet.device("cam01").custody_key_file.chmod(0o644)
+    finding = found(settings)["custody key"]
+    assert finding.state == "warn"
+    assert "chmod 600" in finding.remedy
+
+
+def test_a_damaged_model_is_bad_with_its_file(settings: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    for file in BUNDLE.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    (folder / "head.npz").write_bytes(b"rubbish")
+    tagger = msgspec.structs.replace(settings.tagger, bundle=folder)
+    finding = found(msgspec.structs.replace(settings, tagger=tagger))["model"]
+    assert finding.state == "bad"
+    assert "head.npz" in finding.fact
+
+
+def test_the_exit_code_and_the_json_say_the_same(
+    settings: Settings, fleet: Fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_doctor(settings, as_json=True) == 0
+    parts = msgspec.json.decode(capsys.readouterr().out)["findings"]
+    assert {part["state"] for part in parts} <= {"good", "warn"}
+    fleet.device("cam01").custody_key_file.unlink()
+    assert run_doctor(settings, as_json=False) == 1
+    assert "custody key" in capsys.readouterr().out
+
+
+def test_the_table_has_one_line_a_part_with_the_remedy() -> None:
+    lines = table(
+        [
+            Finding(part="card", state="good", fact="roomy"),
+            Finding(part="broker", state="warn", fact="absent", remedy="wait"),
+        ]
+    ).splitlines()
+    assert lines == ["card    good  roomy", "broker  warn  absent -> wait"]
