@@ -1,0 +1,24 @@
+"""Fixtures for all tests: a throw-away fleet, and a real Mosquitto that serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from firmware_tools.dev_fleet import Fleet, make_fleet
+from firmware_tools.local_broker import LocalBroker
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    """Fresh keys, certificates and broker configuration for cam01, cam02 and the collector."""
+    return make_fleet(tmp_path / "fleet", ["cam01", "cam02"])
+
+
+@pytest.fixture
+def broker(fleet: Fleet) -> Iterator[LocalBroker]:
+    """A real Mosquitto for `fleet`, accepting TLS; a test may kill it and start it again."""
+    with LocalBroker(fleet) as running:
+        yield running
