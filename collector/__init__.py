@@ -1,0 +1,1 @@
+"""The collection server: receives, verifies, opens and stores clips. Never ships to a camera."""

@@ -1,0 +1,138 @@
+"""Composition: reads the keys, opens the store, and puts the collector together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from agent.crypto.jws import Signer
+from agent.crypto.keys import load_private_key
+from agent.errors import KeyFileError
+from agent.ports.broker import Broker
+from collector.admission import Admission
+from collector.answers import Answers, Notary
+from collector.catalogue import Catalogue
+from collector.completion import Completion
+from collector.config import CollectorSettings
+from collector.finishing import Finisher, reconcile
+from collector.ingest import Ingest
+from collector.ongoing import OngoingClips
+from collector.refusing import Refuser
+from collector.report import Report
+from collector.store import Store
+from collector.unsealing import Unsealer, load_identities
+from collector.verification import DeviceKeys
+from collector.workers import Finished, ThreadWorker, Worker
+
+MakeWorker = Callable[[str, Finished], Worker]
+
+
+class LoadedKeys(msgspec.Struct, frozen=True):
+    """What opens footage, and what signs receipts."""
+
+    unsealer: Unsealer
+    signer: Signer
+
+
+def load_keys(settings: CollectorSettings) -> LoadedKeys:
+    """Raises KeyFileError: a file missing or of the wrong kind, or no folder of device keys."""
+    keys = settings.keys
+    loaded = LoadedKeys(
+        Unsealer(load_identities(keys.age_identity_files)),
+        Signer(load_private_key(keys.receipt_key_file, "collector's receipt key")),
+    )
+    if not keys.devices_dir.is_dir():
+        raise KeyFileError(
+            f"devices' custody keys: {keys.devices_dir} is no folder",
+            remedy="make it, with <device_id>/custody-*.pem for each device, or correct"
+            " keys.devices_dir",
+        )
+    return loaded
+
+
+def make_ingest(
+    settings: CollectorSettings,
+    keys: LoadedKeys,
+    broker: Broker,
+    report: Report,
+    *,
+    make_worker: MakeWorker = ThreadWorker,
+    now_s: Callable[[], float] = time.monotonic,
+    wall_ns: Callable[[], int] = time.time_ns,
+) -> Ingest:
+    """The collector over `broker`, its store prepared and its catalogue reconciled.
+
+    Raises StoreError when the store or the catalogue cannot be used.
+    """
+    name = settings.collector.name
+    store = Store(settings.collector.store_dir)
+    store.prepare()
+    # One connection for each thread: the main thread asks, the storing worker writes.
+    catalogue, stored = Catalogue(store.catalogue_file), Catalogue(store.catalogue_file)
+    added = reconcile(store, catalogue, report.line)
+    if added:
+        report.line(f"took {added} stored clips into the catalogue")
+    notary = Notary(keys.signer, name, wall_ns)
+    refuser = Refuser(store, catalogue, notary, report)
+    clips = OngoingClips(settings.transfer)
+    answers = Answers(broker)
+    finished = Finished()
+    admission = Admission(
+        name=name,
+        store=store,
+        catalogue=catalogue,
+        clips=clips,
+        keys_of=DeviceKeys(settings.keys.devices_dir, report.line),
+        unsealer=keys.unsealer,
+        refuser=refuser,
+        limits=settings.transfer,
+        min_free_bytes=settings.collector.min_free_bytes,
+        report=report,
+    )
+    completion = Completion(
+        answers=answers,
+        clips=clips,
+        catalogue=catalogue,
+        finisher=Finisher(store, stored, notary),
+        refuser=refuser,
+        unsealer=keys.unsealer,
+        opener=make_worker("open", finished),
+        storer=make_worker("store", finished),
+        report=report,
+        now_s=now_s,
+    )
+    ready = Ready(report, settings)
+    return Ingest(
+        broker=broker,
+        answers=answers,
+        admission=admission,
+        completion=completion,
+        clips=clips,
+        syncer=make_worker("sync", finished),
+        finished=finished,
+        report=report,
+        now_s=now_s,
+        shared_group=settings.collector.shared_group,
+        on_ready=ready.say_once,
+        on_close=(catalogue.close, stored.close),
+    )
+
+
+class Ready:
+    """Says once, for whoever started us, that clips can come."""
+
+    def __init__(self, report: Report, settings: CollectorSettings) -> None:
+        self._report = report
+        self._settings = settings
+        self._said = False
+
+    def say_once(self) -> None:
+        broker, own = self._settings.broker, self._settings.collector
+        where = f"{broker.host}:{broker.port}"
+        self._report.line(f"connected to {where}")
+        if not self._said:
+            self._said = True
+            store = str(own.store_dir.absolute())
+            self._report.event("ready", collector=own.name, broker=where, store=store)

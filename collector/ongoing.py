@@ -1,0 +1,106 @@
+"""The transfers under way: who sends what, and how much each may have in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from collector.assembly import Assembly
+from collector.building import ClipBuilder
+from collector.config import Transfer as TransferLimits
+from collector.transfers import Transfer, window_bytes
+from collector.verification import VerifiedOpen
+
+_QUIET_S = 10.0
+
+
+class Ongoing:
+    """One clip on its way in. Touched by the main thread alone; workers get its assembly and
+    its builder."""
+
+    def __init__(
+        self,
+        verified: VerifiedOpen,
+        assembly: Assembly,
+        transfer: Transfer,
+        builder: ClipBuilder,
+        now_s: float,
+    ) -> None:
+        self.verified = verified
+        self.assembly = assembly
+        self.transfer = transfer
+        self.builder = builder
+        self.began_s = now_s
+        self.heard_s = now_s
+        self.is_finishing = False
+        self.damaged: set[int] = set()
+        ends, end = [], 0
+        for entry in verified.manifest.files:
+            end += entry.bytes
+            ends.append(end)
+        self._file_ends = ends
+        self._whole_files = 0
+
+    @property
+    def device_id(self) -> str:
+        return self.verified.manifest.device_id
+
+    @property
+    def clip_id(self) -> str:
+        return self.verified.manifest.clip_id
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.device_id, self.clip_id
+
+    def new_whole_files(self) -> bool:
+        """True when files became whole since the last call: the builder has something to do."""
+        before = self._whole_files
+        written = self.transfer.written_bytes
+        while (
+            self._whole_files < len(self._file_ends)
+            and self._file_ends[self._whole_files] <= written
+        ):
+            self._whole_files += 1
+        return self._whole_files > before
+
+    def build_again(self, builder: ClipBuilder) -> None:
+        """A new builder takes all files from the first on."""
+        self.builder = builder
+        self._whole_files = 0
+
+
+class OngoingClips:
+    """All transfers under way, by device and clip; the last one opened has the name."""
+
+    def __init__(self, limits: TransferLimits) -> None:
+        self._limits = limits
+        self._clips: dict[tuple[str, str], Ongoing] = {}
+
+    def __iter__(self) -> Iterator[Ongoing]:
+        return iter(list(self._clips.values()))
+
+    def get(self, device_id: str, clip_id: str) -> Ongoing | None:
+        return self._clips.get((device_id, clip_id))
+
+    def holds(self, ongoing: Ongoing) -> bool:
+        return self._clips.get(ongoing.key) is ongoing
+
+    def add(self, ongoing: Ongoing) -> None:
+        self._clips[ongoing.key] = ongoing
+
+    def drop(self, ongoing: Ongoing) -> None:
+        if self.holds(ongoing):
+            del self._clips[ongoing.key]
+
+    def window_bytes(self, device_id: str, part_bytes: int, now_s: float) -> int | None:
+        """What a clip of `device_id` may have in flight now; None: too many cameras at once."""
+        cameras, own = {device_id}, 0
+        for clip in self._clips.values():
+            if clip.transfer.has_all or now_s - clip.heard_s > _QUIET_S:
+                continue
+            cameras.add(clip.device_id)
+            own += clip.device_id == device_id
+        share = window_bytes(
+            self._limits.window_bytes, self._limits.window_budget_bytes, len(cameras), part_bytes
+        )
+        return None if share is None else max(part_bytes, share // max(1, own))
