@@ -1,0 +1,94 @@
+"""What each setting is for, one sentence a key: the words of docs/configuration.md."""
+
+from __future__ import annotations
+
+AGENT = {
+    "device.device_id": "The camera's name: the CN of its certificate; in every topic and clip id.",
+    "device.kind": "`camera` refuses replayed footage and fake parts; a desk may use them.",
+    "paths.state_dir": "The spool, the models and the boot counter; must survive a reboot.",
+    "paths.runtime_dir": "The sockets between the services; the path must be short.",
+    "camera.driver": (
+        "Where pictures come from. `replay` plays MP4 files in real time, as if a lens."
+    ),
+    "camera.footage": (
+        "For `replay`: one MP4 file, or a folder of them, played in order, again and again."
+    ),
+    "camera.width": "Width of the recording in pixels; even.",
+    "camera.height": "Height of the recording in pixels; even.",
+    "camera.frame_rate_hz": "Frames a second asked of the camera; replayed footage keeps its own.",
+    "camera.stream_copy": (
+        "`auto` keeps the source's own H.264 where it fits (closed GOPs of 1 s, no B-frames, "
+        "the right size); `never` always encodes."
+    ),
+    "encoder.driver": "What makes H.264. `x264` runs on the CPU.",
+    "encoder.bitrate_kbps": "Aimed-at rate; 4000 is about 30 MB a minute.",
+    "encoder.preset": "libx264's trade of CPU against size.",
+    "encoder.threads": "CPU threads of the encoder.",
+    "recorder.pre_roll_s": "Kept in memory, and put before the start press.",
+    "recorder.post_roll_s": "Recorded on after the stop press.",
+    "recorder.clip_s": "Length of a clip: the unit of labels, upload and receipt.",
+    "recorder.session_cap_s": "A longer session is split in two, without a gap.",
+    "recorder.label_grace_s": (
+        "How long a closing clip waits for its last scores; later ones count as lost coverage."
+    ),
+    "recorder.writer_queue_s": (
+        "Footage held in memory while the card stalls, before a gap is noted."
+    ),
+    "tagger.accelerator": "What runs the model. `fake` is for tests.",
+    "tagger.providers": (
+        "ONNX Runtime's execution providers. One that is missing is an error, never a silent CPU."
+    ),
+    "tagger.threads": "CPU threads of the model.",
+    "tagger.bundle": "A model bundle's folder, instead of the active slot under `state_dir`.",
+    "tagger.score_in_standby": (
+        "Score the pre-roll too. `false` saves power; coverage then says so."
+    ),
+    "uplink.host": "The broker; must be a name or address in its certificate.",
+    "uplink.port": "The broker's TLS port.",
+    "uplink.ca_file": "The authority that signed the broker's certificate, PEM.",
+    "uplink.cert_file": "The camera's certificate, PEM.",
+    "uplink.key_file": "The camera's TLS key, PEM.",
+    "uplink.keepalive_s": "How soon a dead connection is noticed.",
+    "uplink.part_bytes": (
+        "Size of one message of footage; lower it for a broker that caps messages."
+    ),
+    "uplink.window_cap_bytes": "At most this much is under way unacknowledged.",
+    "uplink.bandwidth_cap_kbps": "Never send faster than this; 0: as fast as the link takes.",
+    "uplink.status_every_s": "How often the camera says how it is.",
+    "trust.recipients_file": (
+        "age public keys of the collection server, one a line: who can open footage."
+    ),
+    "trust.receipt_key_file": (
+        "The collection server's receipt key (public, PEM): whose word lets a clip be deleted."
+    ),
+    "trust.custody_key_file": (
+        "The camera's custody key (Ed25519, PEM): what signs the footage's origin."
+    ),
+    "retention.sent_keep_s": "How long a clip stays on the card after its receipt.",
+    "retention.min_free_bytes": "Below this, clips with a receipt are deleted before their time.",
+}
+
+COLLECTOR = {
+    "collector.name": "The collector's name: the CN of its certificate, and in every receipt.",
+    "collector.store_dir": "Where clips, label sheets and the catalogue go.",
+    "collector.shared_group": "Collectors with the same word share the load over one `store_dir`.",
+    "collector.min_free_bytes": (
+        "A clip that would leave less than this on the disk is asked for later."
+    ),
+    "broker.host": "The broker; must be a name or address in its certificate.",
+    "broker.port": "The broker's TLS port.",
+    "broker.ca_file": "The authority that signed the broker's certificate, PEM.",
+    "broker.cert_file": "The collector's certificate, PEM.",
+    "broker.key_file": "The collector's TLS key, PEM.",
+    "broker.keepalive_s": "How soon a dead connection is noticed.",
+    "keys.age_identity_files": "age private keys that open footage, in the format of `age-keygen`.",
+    "keys.receipt_key_file": "What signs receipts (Ed25519, PEM).",
+    "keys.devices_dir": "`<device_id>/custody-*.pem`: the custody keys that are believed.",
+    "transfer.window_bytes": "What one camera may have under way.",
+    "transfer.window_budget_bytes": (
+        "What all cameras together may have under way: at most 0.8 of what the broker queues."
+    ),
+    "transfer.part_bytes_min": "Smaller parts are refused.",
+    "transfer.part_bytes_max": "Larger parts are refused.",
+    "transfer.open_clips_per_device": "More transfers of one camera at a time are asked for later.",
+}

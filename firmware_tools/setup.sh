@@ -1,0 +1,200 @@
+#!/bin/sh
+# One-time set-up for `make`: a virtual environment with pinned packages, and the broker Mosquitto.
+#
+#   firmware_tools/setup.sh run VENV     what `make demo` and the programs need
+#   firmware_tools/setup.sh test VENV    what `make check` and `make test` need on top of it
+#
+# PYTHON names the interpreter (3.11 to 3.13); without it one is looked for. Made for Debian 12 and
+# 13, Ubuntu 24.04 and Raspberry Pi OS, 64 bit, as root or as a user who may use sudo. What the
+# tools print goes to build/setup.log; every failure is one line here.
+set -eu
+
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+log=build/setup.log
+policy=/usr/sbin/policy-rc.d
+policy_is_ours=no
+pip_process=
+
+say() { printf '%s\n' "$*"; }
+
+fail() {
+    printf 'set-up failed: %s\n' "$*" >&2
+    exit 1
+}
+
+clean_up() {
+    if [ -n "$pip_process" ]; then kill "$pip_process" 2>/dev/null || true; fi
+    lift_policy
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# --- programs from the distribution ---------------------------------------------------------------
+
+# Ends with one line unless apt-get is there and may be used; may ask for the sudo password.
+need_apt() {
+    command -v apt-get >/dev/null || fail "$* missing and no apt-get on this system: install by hand"
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || fail "$* missing: as root, apt-get install $*"
+        sudo -v || fail "$* missing and sudo refused: as root, apt-get install $*"
+    fi
+}
+
+apt_get() {
+    as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+        apt-get -q -y -o DPkg::Lock::Timeout=300 "$@" </dev/null >>"$log" 2>&1
+}
+
+# The package lists are fetched only when the first try did not do: they may be old or missing.
+apt_install() {
+    need_apt "$@"
+    say "  installing $* (apt-get)"
+    apt_get install --no-install-recommends "$@" && return
+    apt_get update || fail "apt-get update did not work (no network?): see $log"
+    apt_get install --no-install-recommends "$@" || fail "apt-get install $* did not work: see $log"
+}
+
+lift_policy() {
+    if [ "$policy_is_ours" = yes ]; then as_root rm -f "$policy"; fi
+    policy_is_ours=no
+}
+
+# The demo and the tests start brokers of their own. So the package's system service, which would
+# listen on port 1883 from now on, is neither started nor enabled when it is we who install it.
+install_mosquitto() {
+    if command -v mosquitto >/dev/null; then return; fi
+    need_apt mosquitto
+    if [ ! -e "$policy" ]; then
+        policy_is_ours=yes
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    fi
+    apt_install mosquitto
+    lift_policy
+    if command -v systemctl >/dev/null; then
+        as_root systemctl disable mosquitto.service >>"$log" 2>&1 || true
+    elif command -v update-rc.d >/dev/null; then
+        as_root update-rc.d mosquitto disable >>"$log" 2>&1 || true
+    fi
+    say "  its system service stays off (to turn it on: systemctl enable --now mosquitto)"
+}
+
+# --- Python ---------------------------------------------------------------------------------------
+
+# "312" for Python 3.12; empty when "$1" is no Python that this project supports.
+supported_version() {
+    "$1" -c 'import struct, sys
+v = sys.version_info[:2]
+print("%d%d" % v if (3, 11) <= v <= (3, 13) and struct.calcsize("P") == 8 else "")' 2>/dev/null ||
+        true
+}
+
+find_python() {
+    if [ -n "${PYTHON:-}" ]; then
+        command -v "$PYTHON" >/dev/null || fail "PYTHON=$PYTHON is not there"
+        version=$(supported_version "$PYTHON")
+        [ -n "$version" ] || fail "PYTHON=$PYTHON is not a 64-bit Python 3.11, 3.12 or 3.13"
+        python=$PYTHON
+        return
+    fi
+    for python in python3 /usr/bin/python3 python3.11 python3.12 python3.13; do
+        version=$(supported_version "$python")
+        if [ -n "$version" ]; then return; fi
+    done
+    if ! command -v python3 >/dev/null; then
+        apt_install python3 python3-venv
+        python=python3
+        version=$(supported_version python3)
+        if [ -n "$version" ]; then return; fi
+    fi
+    fail "no 64-bit Python 3.11, 3.12 or 3.13 here: install one and say PYTHON=/path/to/it"
+}
+
+make_environment() {
+    if [ "$(supported_version "$venv/bin/python")" = "$version" ] &&
+        [ -z "${PYTHON:-}" ] && "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+        return
+    fi
+    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        apt_install "python3.${version#3}-venv"
+    fi
+    say "  making $venv with $("$python" --version)"
+    "$python" -m venv --clear "$venv" >>"$log" 2>&1 || fail "$python cannot make $venv: see $log"
+}
+
+# install_pins FILE: exactly the listed packages. The lists are complete, so nothing is resolved.
+install_pins() {
+    total=$(grep -c '==' "$1")
+    before=$(wc -l <"$log")
+    "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --no-deps \
+        --only-binary=:all: --progress-bar off -r "$1" </dev/null >>"$log" 2>&1 &
+    pip_process=$!
+    if [ -t 1 ]; then
+        while kill -0 "$pip_process" 2>/dev/null; do
+            done_so_far=$(tail -n "+$((before + 1))" "$log" |
+                grep -c -E '^(Collecting|Requirement already satisfied)' || true)
+            printf '\r  Python packages of %s: %s of %s ' "$1" "$done_so_far" "$total"
+            sleep 1
+        done
+        printf '\n'
+    else
+        say "  Python packages of $1: $total"
+    fi
+    wait "$pip_process" || {
+        pip_process=
+        reason=$(tail -n "+$((before + 1))" "$log" | grep '^ERROR' | tail -n 1 || true)
+        fail "pip could not install $1 (${reason:-no reason given}): with network, try again; see $log"
+    }
+    pip_process=
+}
+
+install_ourselves() {
+    "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --no-deps \
+        --no-build-isolation --no-index --editable . </dev/null >>"$log" 2>&1 ||
+        fail "the project itself could not be installed into $venv: see $log"
+    "$venv/bin/python" -m pip check >>"$log" 2>&1 || fail "the packages do not fit together: see $log"
+}
+
+# --- the two set-ups ------------------------------------------------------------------------------
+
+set_up_run() {
+    case $(uname -s)-$(uname -m) in
+    Linux-x86_64 | Linux-aarch64) ;;
+    *) fail "this is $(uname -s) on $(uname -m); Linux on x86_64 or aarch64 (64 bit) is needed" ;;
+    esac
+    say "Setting up, once (the log is $log)"
+    install_mosquitto
+    find_python
+    make_environment
+    install_pins "requirements/py$version.txt"
+    install_ourselves
+    "$venv/bin/python" -c 'import av, cryptography, google_crc32c, msgspec, numpy, onnxruntime
+import paho.mqtt, pyrage, zmq' >>"$log" 2>&1 || fail "a Python package does not load: see $log"
+    say "Set up."
+}
+
+set_up_test() {
+    say "Setting up for the tests, once (the log is $log)"
+    for program in age ffmpeg; do
+        command -v "$program" >/dev/null || apt_install "$program"
+    done
+    install_pins requirements/dev.txt
+    "$venv/bin/python" -m pip check >>"$log" 2>&1 || fail "the packages do not fit together: see $log"
+    say "Set up for the tests."
+}
+
+[ $# -eq 2 ] || fail "usage: firmware_tools/setup.sh run|test VENV"
+venv=$2
+cd "$(dirname "$0")/.."
+mkdir -p build
+date >>"$log"
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+case $1 in
+run) set_up_run ;;
+test) set_up_test ;;
+*) fail "usage: firmware_tools/setup.sh run|test VENV" ;;
+esac
