@@ -1,0 +1,51 @@
+"""Measures and prints; exits 1 when a figure misses what it must reach. Nothing else may run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.bench import recording, upload
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("part", nargs="?", choices=("recording", "upload"), help="only this part")
+    part = parser.parse_args().part
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
+    missed: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="sightline-bench-") as folder:
+        if part in (None, "recording"):
+            figures = recording.measure(Path(folder) / "recording")
+            print("\n".join(["", "Recording", *recording.report(figures)]), flush=True)
+            missed += _missed_recording(figures)
+        if part in (None, "upload"):
+            rates = upload.measure(Path(folder) / "upload")
+            print("\n".join(["", "Upload", *upload.report(rates)]), flush=True)
+            if statistics.median(rates.ratios) < 0.7:
+                missed.append("upload ratio")
+    print(f"\nmissed: {', '.join(missed)}" if missed else "\nall figures reach what they must")
+    return 1 if missed else 0
+
+
+def _missed_recording(figures: recording.RecordingFigures) -> list[str]:
+    limits_mb = {"recorder": 150, "tagger": 120, "uplink": 60}
+    checks = {
+        "acknowledgement": max(figures.ack_ms) < 50,
+        "first fragment": max(figures.first_fragment_ms) < 1500,
+        "frames": figures.missing == 0 and figures.frames_in == figures.frames_in_mp4,
+        "memory together": figures.pss_together_mb < 300,
+    } | {f"memory of {name}": figures.pss_mb[name] < limit for name, limit in limits_mb.items()}
+    return [name for name, held in checks.items() if not held]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
