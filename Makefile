@@ -1,0 +1,65 @@
+# `make` alone lists the targets. The first one that needs it sets this machine up, once.
+
+PYTHON ?=
+VENV ?= .venv
+T ?= tests
+FOOTAGE ?=
+
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+READY_TEST := $(VENV)/ready-test
+PINS := $(wildcard requirements/py*.txt)
+# Another interpreter than the environment was made with: make it anew.
+ifneq ($(PYTHON),)
+ifneq ($(PYTHON),$(shell cat $(VENV)/made-with 2>/dev/null))
+$(READY): remake
+endif
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint types floors bench docs clean remake
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@echo
+	@echo "  T=PATH narrows test, FOOTAGE=DIR gives demo other clips, PYTHON=PATH chooses 3.11 to 3.13"
+
+setup: $(READY) ## set this machine up (Python packages, Mosquitto); other targets do it by themselves
+	@echo "ready: $(BIN)/sightline-agent"
+
+demo: $(READY) ## broker, collector and a camera on replayed footage: watch clips arrive (FOOTAGE=DIR)
+	@$(BIN)/python -m firmware_tools.demo $(if $(FOOTAGE),--footage "$(FOOTAGE)")
+
+test: $(READY_TEST) ## run the tests (T=tests/unit narrows)
+	@$(BIN)/python -m pytest $(T)
+
+check: lint types floors test ## what CI runs: lint, types, import floors, tests
+
+lint: $(READY_TEST) ## ruff: rules and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(READY_TEST) ## mypy, strict
+	@$(BIN)/mypy
+
+floors: $(READY_TEST) ## import-linter: who may import whom
+	@$(BIN)/lint-imports
+
+bench: $(READY) ## measure speed and size on this machine
+	@$(BIN)/python -m tests.bench
+
+docs: $(READY) ## write docs/configuration.md anew from agent/config.py
+	@$(BIN)/python -m firmware_tools.config_reference
+
+clean: ## remove caches and logs of the set-up; environment and recordings stay
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find agent collector firmware_tools models tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): $(PINS) firmware_tools/setup.sh
+	@PYTHON="$(PYTHON)" sh firmware_tools/setup.sh run "$(VENV)"
+	@echo "$(PYTHON)" > $(VENV)/made-with
+	@touch $@
+
+$(READY_TEST): $(READY) requirements/dev.txt
+	@sh firmware_tools/setup.sh test "$(VENV)"
+	@touch $@
