@@ -153,6 +153,8 @@ def _recorder(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Se
 
 
 def _tagger(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Service:
+    # BLAS threads would spin between frames: 30 % of a core for nothing (see ARCHITECTURE.md).
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from agent.services.tagger import TaggerService
 
     return TaggerService(

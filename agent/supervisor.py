@@ -23,18 +23,19 @@ import msgspec
 RESTART_FIRST_S = 0.2
 RESTART_LONGEST_S = 10.0
 STEADY_AFTER_S = 10.0
-STOP_PATIENCE_S = 20.0
 
 Report = Callable[[str], None]
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
     """One row. `watchdog_s`: longest silence after READY before it is killed; None for a program
-    that does not notify (it then counts as ready once started)."""
+    that does not notify (it then counts as ready once started). `stop_within_s`: after SIGTERM it
+    gets so long before SIGKILL."""
 
     name: str
     argv: tuple[str, ...]
     watchdog_s: float | None = None
+    stop_within_s: float = 30.0
     log_file: Path | None = None
 
 
@@ -102,11 +103,12 @@ class Supervisor:
         for child in self._children:
             if child.process is None:
                 continue
+            patience_s = child.program.stop_within_s
             child.process.terminate()
             try:
-                child.process.wait(STOP_PATIENCE_S)
+                child.process.wait(patience_s)
             except subprocess.TimeoutExpired:
-                self._report(f"{child.program.name} did not stop in {STOP_PATIENCE_S:g} s: killed")
+                self._report(f"{child.program.name} did not stop in {patience_s:g} s: killed")
                 child.process.kill()
                 child.process.wait()
             child.process = None

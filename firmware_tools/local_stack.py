@@ -182,7 +182,13 @@ class LocalStack:
         )
         broker = (find_mosquitto(), "-c", str(self.fleet.broker.conf_file))
         table = [
-            Program(name="agent", argv=agent, watchdog_s=WATCHDOG_S, log_file=log("agent")),
+            Program(
+                name="agent",
+                argv=agent,
+                watchdog_s=WATCHDOG_S,
+                stop_within_s=100.0,  # its three services, one after the other
+                log_file=log("agent"),
+            ),
             Program(name="collector", argv=collector, log_file=log("collector")),
             Program(name="broker", argv=broker, log_file=log("broker")),
         ]

@@ -26,6 +26,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.core.backoff import Backoff
+from agent.drivers.broker_packets import PacketReader
 from agent.drivers.broker_publish import LeanClient, UserProperties
 from agent.drivers.broker_socket import (
     TlsFiles,
@@ -48,6 +49,7 @@ from agent.ports.broker import (
 _RECONNECT_FIRST_S = 1.0
 _RECONNECT_MOST_S = 30.0
 _TURN_MS = 1000
+_READS_PER_TURN = 8
 _GOODBYE_S = 2.0
 _MQTT_MOST_PACKET_BYTES = 268_435_455
 _HEADROOM_BYTES = 1024
@@ -74,7 +76,7 @@ class PahoBroker(Broker):
     """See `Broker`. `tls=None` is for brokers on loopback in tests alone.
 
     `pipe_bytes`: what may be published and not yet settled. `subscribe_qos` is asked for all
-    subscriptions. A packet of more than `max_inbound_bytes` ends a TLS connection.
+    subscriptions. A packet of more than `max_inbound_bytes` ends the connection.
     """
 
     def __init__(
@@ -286,17 +288,16 @@ class PahoBroker(Broker):
             if self._stopping.is_set():
                 self._say_goodbye(client, descriptor)
         finally:
-            if isinstance(sock, TlsSocket) and sock.last_error is not None:
-                self._reason = self._reason or connect_failure(
-                    sock.last_error, self._host, self._port
-                )
+            error = client.read_error or getattr(sock, "last_error", None)
+            if error is not None:
+                self._reason = self._reason or connect_failure(error, self._host, self._port)
             with contextlib.suppress(OSError):
                 sock.close()
 
     def _turn(self, client: LeanClient, sock: Any, descriptor: int, poller: select.poll) -> bool:
         """One round of waiting, reading and writing; False when the connection has ended."""
         crowded = self._bytes_arrived - self._bytes_read > _INBOX_BYTES
-        unread = 0 if crowded or not isinstance(sock, TlsSocket) else sock.pending()
+        unread = not crowded and _has_unread(client, sock)
         mask = 0 if crowded else select.POLLIN
         mask |= select.POLLOUT if client.want_write() else 0
         poller.register(descriptor, mask)
@@ -305,8 +306,12 @@ class PahoBroker(Broker):
         if self._wake_fd in ready:
             os.eventfd_read(self._wake_fd)
         events = ready.get(descriptor, 0)
-        if (unread or events & ~select.POLLOUT) and client.loop_read():
-            return False
+        if unread or events & ~select.POLLOUT:
+            for _ in range(_READS_PER_TURN):
+                if client.loop_read():
+                    return False
+                if not _has_unread(client, sock):
+                    break
         if client.socket() is None:
             return False
         if events & select.POLLOUT and client.loop_write():
@@ -326,8 +331,9 @@ class PahoBroker(Broker):
 
     def _on_socket_open(self, _client: Any, _userdata: Any, sock: Any) -> None:
         tune_socket(sock)
-        if isinstance(sock, TlsSocket):
-            sock.most_bytes = self._max_inbound_bytes
+        if self._client is not None:
+            self._client.reader = PacketReader(sock, self._max_inbound_bytes)
+            self._client.read_error = None
 
     def _on_connect(
         self, client: mqtt.Client, _userdata: Any, _flags: Any, code: ReasonCode, properties: Any
@@ -388,3 +394,10 @@ class PahoBroker(Broker):
     @property
     def _socket_reason(self) -> str:
         return f"broker {self._host}:{self._port}: connection lost"
+
+
+def _has_unread(client: LeanClient, sock: Any) -> bool:
+    """Bytes wait that poll does not know of."""
+    if client.reader is not None and client.reader.has_unread:
+        return True
+    return isinstance(sock, TlsSocket) and sock.pending() > 0

@@ -1,24 +1,22 @@
 """The TLS socket under paho, and why a connection could not be made, in words.
 
-paho 2.2 reads each packet's header byte by byte and hands the rest of a packet, copied, to each
-`send`, of which OpenSSL takes one 16 KiB record: 8 copies of a 256 KiB part in all. A subclass of
-SSLSocket (`SSLContext.sslsocket_class` is the public seam) reads ahead and writes on instead.
+paho 2.2 hands the rest of a packet, copied, to each `send`, of which OpenSSL takes one 16 KiB
+record. A subclass of SSLSocket (`SSLContext.sslsocket_class` is the public seam) writes on instead,
+and reads on (see `broker_packets`).
 """
 
 from __future__ import annotations
 
-import errno
 import socket
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from agent.errors import BrokerError
 
 _RECORD_BYTES = 16 * 1024
-_SCRATCH_BYTES = 256 * 1024
 _USER_TIMEOUT_MS = 30_000
 
 
@@ -31,43 +29,19 @@ class TlsFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TlsSocket(ssl.SSLSocket):
-    """A non-blocking TLS socket with read-ahead. `last_error` is what ended it, if it ended badly.
+    """A non-blocking TLS socket that fills and empties whole buffers, where SSLSocket stops after
+    each record. `last_error` is what ended it, if it ended badly."""
 
-    `recv` returns a view that is valid until the next `recv`: paho copies it at once. A single read
-    of more than `most_bytes` is refused: no packet we agreed to is that large.
-    """
-
-    most_bytes: int = 2 * 1024 * 1024
     last_error: OSError | None = None
-    _ahead: memoryview = memoryview(b"")
-    _scratch: memoryview | None = None
 
-    def recv(self, buflen: int = 1024, flags: int = 0) -> Any:
-        if buflen > self.most_bytes:
-            self.last_error = OSError(errno.EMSGSIZE, f"a packet of {buflen} bytes arrived")
-            raise self.last_error
-        if not self._ahead:
-            if self._scratch is None:
-                self._scratch = memoryview(bytearray(_SCRATCH_BYTES))
-            if buflen >= _RECORD_BYTES:
-                return self._fill(self._scratch[: min(buflen, _SCRATCH_BYTES)])
-            self._ahead = self._fill(self._scratch[:_RECORD_BYTES])
-        taken, self._ahead = self._ahead[:buflen], self._ahead[buflen:]
-        return taken
-
-    def do_handshake(self, block: bool = False) -> None:
-        try:
-            super().do_handshake(block)
-        except OSError:
-            self.close()  # paho drops the socket here without closing it
-            raise
-
-    def _fill(self, target: memoryview) -> memoryview:
-        """What is there, up to the size of `target`; empty at the end of the stream."""
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        """What is here, up to the size of `buffer`; 0 at the end of the stream."""
+        view = memoryview(buffer)
+        wanted = nbytes or len(view)
         filled = 0
         try:
-            while filled < len(target):
-                count = super().recv_into(target[filled:])
+            while filled < wanted:
+                count = cast(int, self.read(wanted - filled, view[filled:wanted]))
                 if count == 0:
                     break
                 filled += count
@@ -77,7 +51,14 @@ class TlsSocket(ssl.SSLSocket):
         except OSError as exc:
             self.last_error = exc
             raise
-        return target[:filled]
+        return filled
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()  # paho drops the socket here without closing it
+            raise
 
     def send(self, data: Any, flags: int = 0) -> int:
         view = memoryview(data)
@@ -92,9 +73,6 @@ class TlsSocket(ssl.SSLSocket):
             self.last_error = exc
             raise
         return sent
-
-    def pending(self) -> int:
-        return len(self._ahead) + super().pending()
 
 
 def tls_context(files: TlsFiles) -> ssl.SSLContext:

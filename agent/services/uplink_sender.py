@@ -80,6 +80,7 @@ class Sender:
         self._active: dict[str, _Active] = {}
         self._tokens: dict[int, tuple[str, SendOpen | SendPart]] = {}
         self._max_payload_bytes = 0
+        self._granted_bytes = 0
         self._collector_answers = False
         self.requested: set[str] = set()
 
@@ -203,13 +204,13 @@ class Sender:
             window_bytes=need.window_bytes,
             overtaken_ns=self._window.overtaken_ns,
         )
+        self._granted_bytes = need.window_bytes
         self._window.acked(learnt.acked_bytes, need.part_bytes, learnt.round_trip_ns, now_ns)
         if learnt.lost_parts:
             self._window.lost(now_ns)
 
     def _send_one(self, active: _Active, now_ns: int) -> bool:
-        room = self._window.room_bytes(self.in_flight_bytes)
-        action = active.transfer.next_send(now_ns, room)
+        action = active.transfer.next_send(now_ns, self._room_bytes())
         if action is None:
             return False
         size = (
@@ -230,6 +231,12 @@ class Sender:
         self._tokens[token] = (active.clip.clip_id, action)
         active.transfer.sent(action, now_ns)
         return True
+
+    def _room_bytes(self) -> int:
+        """What may go out now: our own window, and what the collector grants to this device."""
+        in_flight = self.in_flight_bytes
+        room = self._window.room_bytes(in_flight)
+        return min(room, max(0, self._granted_bytes - in_flight)) if in_flight > 0 else room
 
     def _publish(self, active: _Active, action: SendOpen | SendPart) -> int | None:
         clip_id = active.clip.clip_id

@@ -43,7 +43,8 @@ class Open(Message, frozen=True, kw_only=True):
 
 class Need(Message, frozen=True, kw_only=True, tag_field="state", tag="need"):
     """What is durable, and how much may be in flight. `have`: base64 bitmap, bit i (LSB first) of
-    it is part `contiguous + i`. `part_bytes` is the size in force: a device that asked for another
+    it is part `contiguous + i`. `window_bytes` is for all clips of the device together: the newest
+    Need of any of them counts. `part_bytes` is the size in force: a device that asked for another
     follows it."""
 
     manifest_sha256: Sha256

@@ -97,3 +97,13 @@ def test_close_ends_every_program() -> None:
     bench.supervisor.close()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_program_that_ignores_the_end_is_killed_after_its_patience() -> None:
+    code = READY.replace("n.ready", "signal.signal(signal.SIGTERM, signal.SIG_IGN); n.ready")
+    bench = Bench(
+        Program(name="a", argv=python(code + "signal.pause()"), watchdog_s=600, stop_within_s=0.2)
+    )
+    bench.until(bench.supervisor.all_ready)
+    bench.supervisor.close()
+    assert bench.reports == ["a did not stop in 0.2 s: killed"]
