@@ -21,6 +21,7 @@ from agent.config import Settings
 from agent.drivers.clock_system import SystemClock
 from agent.ipc.notify import Notifier
 from agent.services.loop import Service, StopFlag, run_service
+from agent.storage.state_lock import hold_lock
 from agent.supervisor import Program, Supervisor
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def run_one(service: str, settings: Settings) -> int:
     """Run one service until SIGTERM. Raises AgentError when it cannot begin."""
     stop = StopFlag()
     stop.install()
+    if service != "tagger":  # it keeps nothing on the card
+        hold_lock(settings.paths.state_dir, service)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
         built = _BUILDERS[service](settings, context)

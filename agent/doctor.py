@@ -110,7 +110,8 @@ def _recorder(settings: Settings, status: RecorderStatus | None) -> Finding:
         )
     fact = f"{status.state}, pre-roll {status.pre_roll_ready_s:.0f} s, tagger {status.tagger}"
     if status.faults:
-        return Finding(part="recorder", state="bad", fact="; ".join(status.faults))
+        fact = f"{status.state}, at fault: {'; '.join(status.faults)}"
+        return Finding(part="recorder", state="bad", fact=fact, remedy="mend what the fault names")
     return Finding(part="recorder", state="good", fact=fact)
 
 
@@ -235,6 +236,15 @@ def _broker(settings: Settings) -> Finding:
         context = ssl.create_default_context(cafile=uplink.ca_file)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.load_cert_chain(uplink.cert_file, uplink.key_file)
+    except (OSError, ssl.SSLError) as exc:
+        return Finding(
+            part="broker",
+            state="bad",
+            fact=f"not tried: {uplink.ca_file}, {uplink.cert_file} or {uplink.key_file} cannot be"
+            f" used ({exc.strerror or exc})",
+            remedy="provision the device again",
+        )
+    try:
         with (
             socket.create_connection((uplink.host, uplink.port), CONNECT_TIMEOUT_S) as plain,
             context.wrap_socket(plain, server_hostname=uplink.host) as secured,

@@ -100,8 +100,6 @@ class CameraPump:
         return 0.0
 
     def _failed(self, text: str) -> float:
-        if text != self.fault:
-            log.error("%s", text)
         self.fault = text
         if self._opened:
             self._opened = False

@@ -36,7 +36,7 @@ from agent.services.tagger_model import Scored, TaggerModel
 
 RETRY_S = 5.0
 FAILURES_TO_RELOAD = 3
-_CLOSE_LINGER_MS = 1_000
+_CLOSE_LINGER_MS = 200
 
 log = logging.getLogger("tagger")
 

@@ -148,3 +148,11 @@ def test_the_table_has_one_line_a_part_with_the_remedy() -> None:
         ]
     ).splitlines()
     assert lines == ["card    good  roomy", "broker  warn  absent -> wait"]
+
+
+def test_a_missing_tls_file_is_not_blamed_on_the_network(settings: Settings, fleet: Fleet) -> None:
+    fleet.device("cam01").tls.ca_file.unlink()
+    finding = found(settings)["broker"]
+    assert finding.state == "bad"
+    assert "ca.pem" in finding.fact
+    assert "network" not in finding.remedy
