@@ -34,16 +34,17 @@ class FastOpener:
     """Opens with any of `secrets`, age X25519 private keys as text (AGE-SECRET-KEY-1...)."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
-        self._keys = [X25519PrivateKey.from_private_bytes(_bech32_bytes(s)) for s in secrets]
+        keys = [X25519PrivateKey.from_private_bytes(_bech32_bytes(s)) for s in secrets]
+        self._keys = [(key, key.public_key().public_bytes_raw()) for key in keys]
 
-    def open(self, content: bytes) -> bytes | None:
+    def open(self, content: bytes) -> bytearray | None:
         """The plain bytes, authenticated; None for what it cannot open, for whatever reason."""
         try:
             return self._opened(content)
         except (ValueError, IndexError, InvalidTag, InvalidSignature):
             return None
 
-    def _opened(self, content: bytes) -> bytes | None:
+    def _opened(self, content: bytes) -> bytearray | None:
         end = content.index(b"\n" + _MAC, 0, _MAX_HEADER_BYTES) + 1
         line_end = content.index(b"\n", end)
         lines = content[:end].split(b"\n")[:-1]
@@ -64,17 +65,16 @@ class FastOpener:
             if not stanza.startswith(_STANZA):
                 continue
             share = _unb64(stanza[len(_STANZA) :])
-            for key in self._keys:
-                found = _unwrap(key, share, _unb64(body))
+            for key, public in self._keys:
+                found = _unwrap(key, public, share, _unb64(body))
                 if found is not None:
                     return found
         return None
 
 
-def _unwrap(key: X25519PrivateKey, share: bytes, wrapped: bytes) -> bytes | None:
+def _unwrap(key: X25519PrivateKey, public: bytes, share: bytes, wrapped: bytes) -> bytes | None:
     secret = key.exchange(X25519PublicKey.from_public_bytes(share))
-    salt = share + key.public_key().public_bytes_raw()
-    wrap_key = _hkdf(secret, salt, b"age-encryption.org/v1/X25519")
+    wrap_key = _hkdf(secret, share + public, b"age-encryption.org/v1/X25519")
     try:
         file_key = ChaCha20Poly1305(wrap_key).decrypt(bytes(12), wrapped, None)
     except InvalidTag:
@@ -82,21 +82,24 @@ def _unwrap(key: X25519PrivateKey, share: bytes, wrapped: bytes) -> bytes | None
     return file_key if len(file_key) == 16 else None
 
 
-def _open_chunks(key: bytes, sealed: memoryview) -> bytes:
+def _open_chunks(key: bytes, sealed: memoryview) -> bytearray:
     """STREAM: a counter and a flag for the last chunk make the nonce, so that no chunk can be
     reordered, left out or cut off. Raises InvalidTag or ValueError."""
     cipher = ChaCha20Poly1305(key)
     step = _CHUNK_BYTES + _TAG_BYTES
     count = max(1, -(-len(sealed) // step))
-    chunks = []
+    plain = bytearray(max(0, len(sealed) - count * _TAG_BYTES))
+    target = memoryview(plain)
     for index in range(count):
         is_last = index == count - 1
         nonce = index.to_bytes(11, "big") + (b"\x01" if is_last else b"\x00")
-        chunk = cipher.decrypt(nonce, sealed[index * step : (index + 1) * step], None)
-        if is_last and index and not chunk:
+        chunk = sealed[index * step : (index + 1) * step]
+        if is_last and index and len(chunk) == _TAG_BYTES:
             raise ValueError("an empty chunk after a full one")
-        chunks.append(chunk)
-    return b"".join(chunks)
+        size = max(0, len(chunk) - _TAG_BYTES)
+        at = index * _CHUNK_BYTES
+        cipher.decrypt_into(nonce, chunk, None, target[at : at + size])
+    return plain
 
 
 def _hkdf(secret: bytes, salt: bytes, info: bytes) -> bytes:

@@ -108,15 +108,15 @@ class ClipBuilder:
             )
         plain = self._unsealer.unseal(entry.name, sealed)
         if entry.name == SHEET_FILE:
-            self._sheet = self._checked_sheet(plain)
+            self._sheet = self._checked_sheet(bytes(plain))
         elif entry.name == SESSION_FILE:
-            self._record = self._checked_record(plain)
+            self._record = self._checked_record(bytes(plain))
         elif entry.name in self._verified.kept:
             self._append_video(entry.name, plain)
         else:
-            self._fragment_labels.append(self._checked_labels(entry.name, plain))
+            self._fragment_labels.append(self._checked_labels(entry.name, bytes(plain)))
 
-    def _append_video(self, name: str, plain: bytes) -> None:
+    def _append_video(self, name: str, plain: bytes | bytearray) -> None:
         if hashlib.sha256(plain).hexdigest() != self._verified.kept[name].pt_sha256:
             raise RefusedError(f"{name}: what was sealed is not what the custody line signs")
         with self._disk():

@@ -93,14 +93,13 @@ class OngoingClips:
             del self._clips[ongoing.key]
 
     def window_bytes(self, device_id: str, part_bytes: int, now_s: float) -> int | None:
-        """What a clip of `device_id` may have in flight now; None: too many cameras at once."""
-        cameras, own = {device_id}, 0
+        """What all clips of `device_id` together may have in flight now; None: too many cameras at
+        once."""
+        cameras = {device_id}
         for clip in self._clips.values():
             if clip.transfer.has_all or now_s - clip.heard_s > _QUIET_S:
                 continue
             cameras.add(clip.device_id)
-            own += clip.device_id == device_id
-        share = window_bytes(
+        return window_bytes(
             self._limits.window_bytes, self._limits.window_budget_bytes, len(cameras), part_bytes
         )
-        return None if share is None else max(part_bytes, share // max(1, own))

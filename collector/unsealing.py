@@ -38,7 +38,7 @@ class Unsealer:
         self._identities = list(identities)
         self._fast = FastOpener([str(identity) for identity in identities])
 
-    def unseal(self, name: str, content: bytes) -> bytes:
+    def unseal(self, name: str, content: bytes) -> bytes | bytearray:
         """The plain bytes of the file `name`. Raises NotYetError (sealed to a key that is not
         here) or RefusedError (damaged before it was hashed)."""
         opened = self._fast.open(content)

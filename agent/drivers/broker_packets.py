@@ -38,6 +38,11 @@ class PacketReader:
         """Bytes of a later packet were received with an earlier one."""
         return self._start < self._end
 
+    @property
+    def missing_bytes(self) -> int:
+        """What is still to come of the packet that has begun; 0 when none has."""
+        return 0 if self._body is None else len(self._body) - self._filled
+
     def next(self) -> tuple[int, bytearray] | None:
         """The first byte of a packet and what follows its length; None while it is not all here.
 

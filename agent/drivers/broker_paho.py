@@ -31,6 +31,7 @@ from agent.drivers.broker_publish import LeanClient, UserProperties
 from agent.drivers.broker_socket import (
     TlsFiles,
     TlsSocket,
+    Wakefulness,
     connect_failure,
     tls_context,
     tune_socket,
@@ -231,8 +232,7 @@ class PahoBroker(Broker):
         )
         client.max_inflight_messages_set(0)  # no limit in paho: the limits are held here
         if self._tls is not None:
-            context = tls_context(self._tls)
-            client.tls_set_context(context)
+            client.tls_set_context(tls_context(self._tls))
         if self._will is not None:
             client.will_set(self._will.topic, self._will.payload, qos=1, retain=self._will.retain)
         client.on_connect = self._on_connect
@@ -266,7 +266,7 @@ class PahoBroker(Broker):
             try:
                 client.reconnect()
                 self._converse(client)
-                reason = self._reason or self._socket_reason or "connection lost"
+                reason = self._reason or f"broker {self._host}:{self._port}: connection lost"
             except Exception as exc:  # whatever paho meets must not end the thread
                 reason = connect_failure(exc, self._host, self._port)
             self._link_is_up = False
@@ -281,16 +281,18 @@ class PahoBroker(Broker):
         poller = select.poll()
         poller.register(self._wake_fd, select.POLLIN)
         descriptor = sock.fileno()
+        wakefulness = Wakefulness(sock)
         try:
             while client.socket() is sock and not self._stopping.is_set():
+                wakefulness.expect(client.reader.missing_bytes if client.reader else 0)
                 if not self._turn(client, sock, descriptor, poller):
                     break
             if self._stopping.is_set():
                 self._say_goodbye(client, descriptor)
         finally:
             error = client.read_error or getattr(sock, "last_error", None)
-            if error is not None:
-                self._reason = self._reason or connect_failure(error, self._host, self._port)
+            if error is not None and not self._reason:
+                self._reason = connect_failure(error, self._host, self._port)
             with contextlib.suppress(OSError):
                 sock.close()
 
@@ -323,17 +325,16 @@ class PahoBroker(Broker):
         client.disconnect()
         poller = select.poll()
         poller.register(descriptor, select.POLLOUT)
-        rounds = 0
-        while client.socket() is not None and client.want_write() and rounds < 100:
-            rounds += 1
+        for _ in range(100):
+            if client.socket() is None or not client.want_write():
+                return
             if poller.poll(_GOODBYE_S * 1000 / 100) and client.loop_write():
                 return
 
-    def _on_socket_open(self, _client: Any, _userdata: Any, sock: Any) -> None:
+    def _on_socket_open(self, client: Any, _userdata: Any, sock: Any) -> None:
         tune_socket(sock)
-        if self._client is not None:
-            self._client.reader = PacketReader(sock, self._max_inbound_bytes)
-            self._client.read_error = None
+        client.reader = PacketReader(sock, self._max_inbound_bytes)
+        client.read_error = None
 
     def _on_connect(
         self, client: mqtt.Client, _userdata: Any, _flags: Any, code: ReasonCode, properties: Any
@@ -391,13 +392,8 @@ class PahoBroker(Broker):
         self._bytes_arrived += len(payload)
         self._inbox.put(Arrived(topic=topic, payload=payload, properties=properties))
 
-    @property
-    def _socket_reason(self) -> str:
-        return f"broker {self._host}:{self._port}: connection lost"
-
 
 def _has_unread(client: LeanClient, sock: Any) -> bool:
     """Bytes wait that poll does not know of."""
-    if client.reader is not None and client.reader.has_unread:
-        return True
-    return isinstance(sock, TlsSocket) and sock.pending() > 0
+    ahead = client.reader is not None and client.reader.has_unread
+    return ahead or (isinstance(sock, TlsSocket) and sock.pending() > 0)

@@ -53,8 +53,8 @@ class LeanClient(mqtt.Client):
             return MQTTErrorCode.MQTT_ERR_CONN_LOST
         if packet is None:
             return MQTTErrorCode.MQTT_ERR_AGAIN
-        self._in_packet.update(command=packet[0], remaining_length=len(packet[1]), pos=0)
-        self._in_packet["packet"] = packet[1]
+        self._in_packet["command"], self._in_packet["packet"] = packet
+        self._in_packet["remaining_length"] = len(packet[1])
         with self._msgtime_mutex:
             self._last_bytes_received = time.monotonic()
         try:

@@ -17,6 +17,7 @@ import msgspec
 from agent.errors import BrokerError
 
 _RECORD_BYTES = 16 * 1024
+_PIECE_BYTES = 96 * 1024
 _USER_TIMEOUT_MS = 30_000
 
 
@@ -119,6 +120,26 @@ def tune_socket(sock: Any) -> None:
     user_timeout = getattr(socket, "TCP_USER_TIMEOUT", None)
     if user_timeout is not None:
         sock.setsockopt(socket.IPPROTO_TCP, user_timeout, _USER_TIMEOUT_MS)
+
+
+class Wakefulness:
+    """How much must have arrived on `sock` before poll says so.
+
+    A broker writes a packet record by record; woken for each, a reader spends more on waking than
+    on reading. So in the middle of a packet it sleeps until a good piece of the rest is there.
+    """
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self._least_bytes = 1
+
+    def expect(self, missing_bytes: int) -> None:
+        """`missing_bytes` will come for certain (0: nobody knows)."""
+        # a record that has come in part lies in OpenSSL, not in the socket any more
+        least_bytes = max(1, min(_PIECE_BYTES, missing_bytes - 2 * _RECORD_BYTES))
+        if least_bytes != self._least_bytes:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least_bytes)
+            self._least_bytes = least_bytes
 
 
 def connect_failure(exc: BaseException, host: str, port: int) -> str:

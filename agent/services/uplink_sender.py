@@ -41,6 +41,7 @@ _PARALLEL = 6
 _PARALLEL_OPENING = 2
 _PARTS_PER_STEP = 8
 _CARD_PAUSE_S = 30.0
+_LOOK_EVERY_NS = 50_000_000
 
 
 class _Active(msgspec.Struct):
@@ -81,6 +82,7 @@ class Sender:
         self._tokens: dict[int, tuple[str, SendOpen | SendPart]] = {}
         self._max_payload_bytes = 0
         self._granted_bytes = 0
+        self._look_due_ns = 0
         self._collector_answers = False
         self.requested: set[str] = set()
 
@@ -151,11 +153,14 @@ class Sender:
         """Send what is due and fits. True when anything was sent."""
         if self._max_payload_bytes <= 0:
             return False
-        for active in self._active.values():
-            if active.transfer.expire(now_ns, self._window.timeout_ns):
-                self._window.lost(now_ns)
-        self._drop_vanished()
-        self._start_more(now_ns)
+        is_look_due = now_ns >= self._look_due_ns
+        if is_look_due:
+            self._look_due_ns = now_ns + _LOOK_EVERY_NS
+            for active in self._active.values():
+                if active.transfer.expire(now_ns, self._window.timeout_ns):
+                    self._window.lost(now_ns)
+            self._drop_vanished()
+        self._start_more(now_ns, is_look_due)
         actives = self._by_urgency()
         if not self._collector_answers:
             actives = actives[:1]  # one clip's Open asks for all, until somebody answers
@@ -251,25 +256,29 @@ class Sender:
             properties={CRC_PROPERTY: f"{google_crc32c.value(payload):08x}"},
         )
 
-    def _start_more(self, now_ns: int) -> None:
-        """Take up the next clip before the link runs dry, or at once when it is more urgent."""
+    def _start_more(self, now_ns: int, is_look_due: bool) -> None:
+        """Take up the next clip before the link runs dry, or at the next look (through an outbox
+        that may be long) when it is more urgent."""
         transfers = [active.transfer for active in self._active.values()]
         if any(transfer.is_held(now_ns) for transfer in transfers):
             return
         opening = sum(transfer.phase == "opening" for transfer in transfers)
         if len(transfers) >= _PARALLEL or opening >= _PARALLEL_OPENING:
             return
+        unsent = sum(t.unsent_bytes() for t in transfers if t.phase == "sending")
+        runs_dry = opening == 0 and unsent < 2 * self._window.size_bytes
+        if not runs_dry and not is_look_due:
+            return
         best = self._outbox.next(requested=self.requested, taken=self._active)
         if best is None:
             return
-        unsent = sum(t.unsent_bytes() for t in transfers if t.phase == "sending")
         urgency = rank(best, self.requested)
         overtakes = all(
             urgency < rank(active.waiting, self.requested)
             for active in self._active.values()
             if active.transfer.phase != "waiting"
         )
-        if overtakes or (opening == 0 and unsent < 2 * self._window.size_bytes):
+        if overtakes or runs_dry:
             self._start(best, now_ns)
 
     def _start(self, waiting: Waiting, now_ns: int) -> None:

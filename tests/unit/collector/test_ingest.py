@@ -320,6 +320,14 @@ def test_windows_of_all_cameras_stay_within_the_budget(rig: Rig) -> None:
     assert windows == [(1 << 20) // n for n in (1, 2, 3, 4)]
 
 
+def test_each_clip_of_a_camera_is_told_the_window_of_the_whole_camera(rig: Rig) -> None:
+    rig.start()
+    device, camera = rig.device(), Camera(rig)
+    windows = [need(camera.open(device.clip())).window_bytes for _ in range(3)]
+
+    assert windows == [rig.settings.transfer.window_bytes] * 3
+
+
 def test_two_collectors_of_a_group_share_one_clip(rig: Rig) -> None:
     device, camera = rig.device(), Camera(rig)
     clip = device.clip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -118,6 +119,20 @@ def test_most_urgent_clip_goes_first(bench: Bench) -> None:
         put_clip(bench.spool, number, priority=priority)  # type: ignore[arg-type]
     bench.run(bench.sent(0, 1, 2, 3))
     assert bench.collector.opens == [clip_id(number) for number in (3, 2, 1, 0)]
+
+
+def test_all_clips_together_stay_within_the_window_that_the_collector_grants(bench: Bench) -> None:
+    bench.collector = TinyCollector(bench.link, KEY, window_bytes=3 * 16 * 1024)
+    for number in range(4):
+        put_clip(bench.spool, number)
+    bursts = [0]
+
+    def seen() -> bool:
+        bursts.append(len(bench.collector.received))
+        return bench.sent(0, 1, 2, 3)()
+
+    bench.run(seen)
+    assert max(after - before for before, after in itertools.pairwise(bursts)) <= 3
 
 
 def test_next_clip_is_opened_before_the_receipt_of_the_one_before(bench: Bench) -> None:
