@@ -68,12 +68,7 @@ def make_ingest(
     """
     name = settings.collector.name
     store = Store(settings.collector.store_dir)
-    store.prepare()
-    # One connection for each thread: the main thread asks, the storing worker writes.
-    catalogue, stored = Catalogue(store.catalogue_file), Catalogue(store.catalogue_file)
-    added = reconcile(store, catalogue, report.line)
-    if added:
-        report.line(f"took {added} stored clips into the catalogue")
+    catalogue, stored = _open_catalogue(store, report)
     notary = Notary(keys.signer, name, wall_ns)
     refuser = Refuser(store, catalogue, notary, report)
     clips = OngoingClips(settings.transfer)
@@ -118,6 +113,17 @@ def make_ingest(
         on_ready=ready.say_once,
         on_close=(catalogue.close, stored.close),
     )
+
+
+def _open_catalogue(store: Store, report: Report) -> tuple[Catalogue, Catalogue]:
+    """The catalogue, true to the store, by one connection for each thread: the main thread asks,
+    the storing worker writes."""
+    store.prepare()
+    catalogue = Catalogue(store.catalogue_file)
+    added = reconcile(store, catalogue, report.line)
+    if added:
+        report.line(f"took {added} stored clips into the catalogue")
+    return catalogue, Catalogue(store.catalogue_file)
 
 
 class Ready:

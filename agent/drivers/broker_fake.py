@@ -89,7 +89,7 @@ class FakeBroker(Broker):
         self._exchange = exchange
         self._pipe_messages = pipe_messages
         self._filters: list[list[str]] = []
-        self._inbox: queue.SimpleQueue[BrokerItem] = queue.SimpleQueue()
+        self._inbox: queue.Queue[BrokerItem] = queue.Queue()
         self._started = False
         self._stopped = False
         self._is_up = False

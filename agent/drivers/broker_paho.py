@@ -106,7 +106,8 @@ class PahoBroker(Broker):
         self._subscribe_qos = subscribe_qos
         self._backoff = Backoff(reconnect_first_s, _RECONNECT_MOST_S, random)
         self._filters: list[str] = []
-        self._inbox: queue.SimpleQueue[BrokerItem | _Published | _LinkUp] = queue.SimpleQueue()
+        # Not SimpleQueue: its timed get waits for ever when a signal comes late (CPython 3.11).
+        self._inbox: queue.Queue[BrokerItem | _Published | _LinkUp] = queue.Queue()
         self._client: LeanClient | None = None
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -171,11 +172,10 @@ class PahoBroker(Broker):
             return self._oversize.pop(0)
         while True:
             try:
-                raw = self._inbox.get(timeout_s > 0, timeout_s if timeout_s > 0 else None)
+                raw = self._inbox.get(timeout_s > 0, timeout_s)
             except queue.Empty:
                 return None
-            item = self._translated(raw)
-            if item is not None:
+            if (item := self._translated(raw)) is not None:
                 return item
 
     def stop(self) -> None:

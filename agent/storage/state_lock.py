@@ -11,8 +11,8 @@ from agent.storage import atomic
 
 
 def hold_lock(state_dir: Path, service: str) -> int:
-    """Lock `<state_dir>/state/<service>.lock` until the descriptor returned is closed or the process
-    ends, however it ends.
+    """Lock `<state_dir>/state/<service>.lock` until the descriptor returned is closed or the
+    process ends, however it ends.
 
     Raises SpoolError: another process holds it (a supervisor tries again), or the card refuses.
     """
