@@ -21,7 +21,7 @@ from typing import Literal, TypeAlias
 from agent.errors import ControlError
 
 State: TypeAlias = Literal["standby", "recording", "post_roll", "closing"]
-Ended: TypeAlias = Literal["stopped", "capped", "camera_lost", "card_full"]
+Ended: TypeAlias = Literal["stopped", "capped", "camera_lost", "card_full", "low_battery"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +231,8 @@ class SessionMachine:
         self._blocked = False
 
     def end_now(self, ended: Ended) -> list[Action]:
-        """Ends what is being recorded at once (service stop, full card). A session that was asked
-        for in a post-roll and has no frame yet is dropped."""
+        """Ends what is being recorded at once (service stop, full card, low battery). A session
+        that was asked for in a post-roll and has no frame yet is dropped."""
         self._next = None
         return [] if self._current is None else self._end(ended)
 

@@ -220,6 +220,9 @@ def _check_order(line: CustodyLine, before: CustodyLine | None, where: str) -> N
             raise CustodyError(f"{where}: of another clip ({line.clip_id[:96]})")
         if before.kind == "close":
             raise CustodyError(f"{where}: comes after the close")
+    if line.kind == "thinned" and not line.clip_id.endswith("-record"):
+        # A clip may be thinned out itself; a session record never is.
+        raise CustodyError(f"{where}: kind 'thinned' outside a session record")
     bound = {
         "open": (),
         "recovered": (),
@@ -233,6 +236,7 @@ def _check_order(line: CustodyLine, before: CustodyLine | None, where: str) -> N
             "frames",
         ),
         "gap": ("start_pts_ns", "end_pts_ns", "cause"),
+        "thinned": ("thinned", "manifest_sha256", "start_pts_ns", "end_pts_ns", "frames", "cause"),
         "close": ("manifest_sha256",),
     }[line.kind]
     for field in bound:

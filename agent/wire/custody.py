@@ -18,7 +18,7 @@ from agent.wire.codec import Message
 from agent.wire.manifest import Sha256
 
 ClockTrust = Literal["trusted", "untrusted"]
-LineKind = Literal["open", "fragment", "gap", "recovered", "close"]
+LineKind = Literal["open", "fragment", "gap", "recovered", "thinned", "close"]
 GENESIS = "0" * 64
 MAX_LINE_BYTES = 4096
 MAX_LINES = 4096
@@ -32,6 +32,8 @@ class CustodyLine(Message, frozen=True, kw_only=True):
     names an interval that was not recorded and its `cause`, and with an `index` says that the file
     of that fragment, bound by an earlier line, did not survive; "recovered" says that what follows
     was written at the next start; "close" binds the sheet (or session record) and the manifest.
+    "thinned", in the item of a session record alone, names a clip (`thinned`) that the camera gave
+    up unsent for want of room: its manifest's hash, span, frames and `cause`.
     `boot_counter`, `mono_ns` (CLOCK_BOOTTIME), `wall_ns` (Unix) and `clock_trust` say when the
     line was signed.
     """
@@ -54,6 +56,7 @@ class CustodyLine(Message, frozen=True, kw_only=True):
     cause: str | None = None
     sheet_sha256: Sha256 | None = None
     manifest_sha256: Sha256 | None = None
+    thinned: str | None = None
 
 
 def line_hash(line: str) -> str:

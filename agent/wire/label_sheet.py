@@ -85,7 +85,8 @@ class Video(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PreRoll(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds from before the start press: asked for, and really kept (whole GOPs)."""
+    """Seconds from before the start press: asked for, and really kept (whole GOPs). A session that
+    nobody pressed for (begun by the cap, or gone on with) states none."""
 
     asked_s: float
     kept_s: float
@@ -159,7 +160,9 @@ class SessionRecord(Message, frozen=True, kw_only=True):
     """Made when a session ends or is recovered: what became known late. Closed clips never change.
 
     `marks_pts_ns` holds all marks of the session, `late_marks` those whose clip had closed.
-    `resumes` as in the label sheet.
+    `resumes` as in the label sheet. `clocks`: the clock as read at the start (also in `clock`),
+    when it first became trusted, and at the end, as far as known. All are of the session's own
+    boot, so from a trusted one every pts of that boot gets its wall time.
     """
 
     session_id: str
@@ -167,11 +170,12 @@ class SessionRecord(Message, frozen=True, kw_only=True):
     agent_version: str
     start_pts_ns: int
     stop_pts_ns: int | None
-    ended: Literal["stopped", "capped", "recovered", "camera_lost", "card_full"]
+    ended: Literal["stopped", "capped", "recovered", "camera_lost", "card_full", "low_battery"]
     clips: tuple[str, ...]
     marks_pts_ns: tuple[int, ...] = ()
     late_marks_pts_ns: tuple[int, ...] = ()
     declared: tuple[DeclaredLabel, ...] = ()
     gaps: tuple[Gap, ...] = ()
     clock: ClockReading
+    clocks: tuple[ClockReading, ...] = ()
     resumes: str | None = None

@@ -11,7 +11,14 @@ from agent.wire.custody import ClockTrust
 
 SessionState = Literal["standby", "recording", "post_roll", "closing", "down"]
 EventKind = Literal[
-    "session_started", "session_stopped", "mark", "gap", "fault", "recovered", "clip_closed"
+    "session_started",
+    "session_stopped",
+    "mark",
+    "gap",
+    "fault",
+    "recovered",
+    "clip_closed",
+    "thinned",
 ]
 Text = Annotated[str, msgspec.Meta(max_length=500)]
 
@@ -28,6 +35,8 @@ class DeviceStatus(Message, frozen=True, kw_only=True):
     accelerator: str | None = None
     coverage_lately: float | None = None
     free_bytes: int | None = None
+    card_minutes_left: int | None = None
+    battery_percent: int | None = None
     outbox_clips: int = 0
     outbox_bytes: int = 0
     sent_clips: int = 0

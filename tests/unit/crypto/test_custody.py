@@ -122,6 +122,39 @@ def test_lines_that_make_no_sense_are_refused(writer: Writer) -> None:
         verify_chain(writer.lines, key_for)
 
 
+THINNED: dict[str, str | int] = {
+    "thinned": "another",
+    "manifest_sha256": HASH,
+    "start_pts_ns": 0,
+    "end_pts_ns": 10,
+    "frames": 3,
+    "cause": "card full",
+}
+
+
+def record_writer() -> Writer:
+    return Writer(ClipChain(SIGNER, "session-record", n=0, prev=GENESIS))
+
+
+def test_a_session_record_may_name_clips_that_were_given_up() -> None:
+    lines = record_writer().add("open").add("thinned", **THINNED).close().lines
+    assert [line.thinned for line in verify_chain(lines, key_for)] == [None, "another", None]
+
+
+def test_a_clip_that_may_go_itself_names_none() -> None:
+    lines = Writer().add("open").add("thinned", **THINNED).close().lines
+    with pytest.raises(CustodyError, match="outside a session record"):
+        verify_chain(lines, key_for)
+
+
+@pytest.mark.parametrize("missing", sorted(THINNED))
+def test_a_clip_given_up_is_named_with_all_that_is_known_of_it(missing: str) -> None:
+    fields = {name: value for name, value in THINNED.items() if name != missing}
+    lines = record_writer().add("open").add("thinned", **fields).close().lines
+    with pytest.raises(CustodyError, match=missing):
+        verify_chain(lines, key_for)
+
+
 def test_nothing_is_no_chain() -> None:
     with pytest.raises(CustodyError, match="no line"):
         verify_chain([], key_for)
