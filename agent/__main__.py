@@ -143,7 +143,13 @@ def describe(status: RecorderStatus) -> str:
         )
     model = f"{status.model} on {status.accelerator}" if status.model else "no model"
     words.append(f"tagger {status.tagger} ({model})")
-    words.append(f"{status.free_bytes / 1e9:.1f} GB free")
+    room = f"{status.free_bytes / 1e9:.1f} GB free"
+    if status.card_minutes_left is not None:
+        room += f", {status.card_minutes_left:.0f} min of room"
+    words.append(room)
+    if status.battery_percent is not None:
+        mains = ", on mains" if status.on_mains else ""
+        words.append(f"battery {status.battery_percent:.0f} %{mains}")
     words.append(f"clock {status.clock_trust}")
     words.extend(f"FAULT {fault}" for fault in status.faults)
     return "; ".join(words)

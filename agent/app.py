@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from agent.ports.camera import Camera
     from agent.ports.clock import Clock
     from agent.ports.encoder import Encoder
+    from agent.ports.power import PowerSource
     from agent.services.tagger_model import TaggerModel
 
 SERVICES = ("recorder", "tagger", "uplink")
@@ -98,6 +99,15 @@ def build_camera(settings: Settings, clock: Clock, *, lores_rate_hz: float) -> C
     )
 
 
+def build_power(settings: Settings) -> PowerSource | None:
+    """What `power.driver` names; None for nothing."""
+    if settings.power.driver == "none":
+        return None
+    from agent.drivers.power_sysfs import SysfsPower
+
+    return SysfsPower(settings.power.supplies_dir)
+
+
 def build_accelerator(settings: Settings) -> Accelerator:
     """The accelerator that `tagger.accelerator` names, not yet open."""
     tagger = settings.tagger
@@ -134,6 +144,7 @@ def _recorder(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Se
     from agent.crypto.jws import Signer
     from agent.crypto.keys import load_private_key, load_recipients
     from agent.crypto.seal import Sealer
+    from agent.services.power_guard import PowerGuard
     from agent.services.recorder import Recorder
     from agent.storage.identity import next_boot
 
@@ -152,6 +163,7 @@ def _recorder(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Se
         signer=signer,
         context=context,
         agent_version=__version__,
+        power=PowerGuard(build_power(settings), settings.power),
     )
 
 

@@ -107,10 +107,25 @@ class Trust(Section, frozen=True):
 
 
 class Retention(Section, frozen=True):
-    """What stays on the card after the receipt."""
+    """What stays on the card. Clips with a receipt make room first, oldest first; a clip without
+    one is deleted only with `overwrite_unsent`."""
 
     sent_keep_s: Annotated[float, _range(0, 30 * 86_400)] = 86_400.0
+    max_age_s: Annotated[float, _range(0, 365 * 86_400)] = 0.0
     min_free_bytes: Annotated[int, _range(0, 1 << 40)] = 256 * 1024 * 1024
+    spool_budget_bytes: Annotated[int, _range(0, 1 << 50)] = 0
+    slack_bytes: Annotated[int, _range(0, 1 << 40)] = 64 * 1024 * 1024
+    overwrite_unsent: bool = False
+
+
+class Power(Section, frozen=True):
+    """A low battery. Percent of a full one; 0 turns a threshold off."""
+
+    driver: Literal["sysfs", "none"] = "sysfs"
+    supplies_dir: Path = Path("/sys/class/power_supply")
+    warn_below_percent: Annotated[float, _range(0, 100)] = 15.0
+    stop_below_percent: Annotated[float, _range(0, 100)] = 5.0
+    hysteresis_percent: Annotated[float, _range(0, 50)] = 3.0
 
 
 class Settings(Section, frozen=True):
@@ -125,6 +140,7 @@ class Settings(Section, frozen=True):
     uplink: Uplink = Uplink()
     trust: Trust = Trust()
     retention: Retention = Retention()
+    power: Power = Power()
 
 
 AnySettings = TypeVar("AnySettings", bound=msgspec.Struct)
@@ -237,6 +253,21 @@ def _refuse_contradictions(file: str, settings: Settings) -> None:
                     "a camera must not run on replayed or fake parts",
                     remedy='choose a real driver, or set device.kind = "desk"',
                 )
+    retention, power = settings.retention, settings.power
+    if 0 < retention.spool_budget_bytes <= retention.slack_bytes:
+        raise ConfigError(
+            file,
+            "retention.spool_budget_bytes",
+            "not larger than retention.slack_bytes: the card would be full for ever",
+            remedy="raise it, or lower retention.slack_bytes",
+        )
+    if power.stop_below_percent > power.warn_below_percent:
+        raise ConfigError(
+            file,
+            "power.stop_below_percent",
+            "larger than power.warn_below_percent: a session would end without a warning",
+            remedy="lower it",
+        )
     if settings.uplink.window_cap_bytes < settings.uplink.part_bytes:
         raise ConfigError(
             file, "uplink.window_cap_bytes", "smaller than uplink.part_bytes", remedy="raise it"

@@ -65,7 +65,8 @@ def examine(settings: Settings) -> list[Finding]:
         ("camera", lambda: _camera(settings, running)),
         ("encoder", lambda: _encoder(settings)),
         ("model", lambda: _model(settings)),
-        ("card", lambda: _card(settings)),
+        ("card", lambda: _card(settings, running)),
+        ("power", lambda: _power(settings)),
         ("clock", _clock),
         ("custody key", lambda: _custody_key(settings)),
         ("collector key", lambda: _collector_keys(settings)),
@@ -153,7 +154,7 @@ def _model(settings: Settings) -> Finding:
     return Finding(part="model", state="good", fact=fact)
 
 
-def _card(settings: Settings) -> Finding:
+def _card(settings: Settings, status: RecorderStatus | None) -> Finding:
     folder = settings.paths.state_dir
     probe = folder / "state" / "doctor.probe"
     atomic.make_directory(probe.parent)
@@ -163,12 +164,33 @@ def _card(settings: Settings) -> Finding:
     probe.unlink()
     room = shutil.disk_usage(folder).free - settings.retention.min_free_bytes
     minutes = max(0.0, room) / (settings.encoder.bitrate_kbps * 125) / 60
+    if status is not None and status.card_minutes_left is not None:
+        minutes = status.card_minutes_left  # it knows the budget, and what has a receipt
     fact = f"{folder}: {minutes:.0f} min of room, {took_ms:.0f} ms to make 64 KiB durable"
     if minutes < LITTLE_ROOM_MINUTES:
         return Finding(part="card", state="warn", fact=fact, remedy="upload, or use a larger card")
     if took_ms > SLOW_SYNC_MS:
         return Finding(part="card", state="warn", fact=fact, remedy="the card is slow or worn")
     return Finding(part="card", state="good", fact=fact)
+
+
+def _power(settings: Settings) -> Finding:
+    source = app.build_power(settings)
+    if source is None:
+        return Finding(part="power", state="good", fact="no battery is watched (power.driver)")
+    now, rule = source.read(), settings.power
+    fact = "supply not known" if now.on_mains is None else "on battery"
+    fact = "on mains" if now.on_mains else fact
+    if now.percent is not None:
+        fact += f", {now.percent:.0f} %"
+    if now.failing:
+        return Finding(part="power", state="bad", fact=f"{fact}, failing", remedy="restore it")
+    if now.percent is not None and not now.on_mains and now.percent < rule.warn_below_percent:
+        return Finding(part="power", state="warn", fact=fact, remedy="charge the battery")
+    if now.on_mains is None and now.percent is None:
+        remedy = 'a low battery will not be noticed; without one set power.driver = "none"'
+        return Finding(part="power", state="warn", fact=now.problem or fact, remedy=remedy)
+    return Finding(part="power", state="good", fact=fact)
 
 
 def _clock() -> Finding:

@@ -65,7 +65,33 @@ AGENT = {
         "The camera's custody key (Ed25519, PEM): what signs the footage's origin."
     ),
     "retention.sent_keep_s": "How long a clip stays on the card after its receipt.",
-    "retention.min_free_bytes": "Below this, clips with a receipt are deleted before their time.",
+    "retention.max_age_s": (
+        "A clip with a receipt goes when it was closed this long ago, however fresh the receipt; "
+        "0: no such bound. A clip without a receipt has no age."
+    ),
+    "retention.min_free_bytes": (
+        "Below this, clips with a receipt are deleted before their time; with none left the card "
+        "is full. What else writes to the card needs this room, receipts among it."
+    ),
+    "retention.spool_budget_bytes": "The spool takes no more of the card than this; 0: no bound.",
+    "retention.slack_bytes": (
+        "This much room is made at a time, and a full card stays full until it has this much."
+    ),
+    "retention.overwrite_unsent": (
+        "`false`: a full card ends the session, no clip without a receipt is ever deleted. `true`: "
+        "plain clips without one are given up, every second one first, then tagged ones; never "
+        "marked ones or session records. Each is named in a signed custody line."
+    ),
+    "power.driver": (
+        "What knows the battery. `sysfs` asks the kernel; `none` when nothing does: then nothing "
+        "is said of it."
+    ),
+    "power.supplies_dir": "Where the kernel shows its power supplies.",
+    "power.warn_below_percent": "Below this charge, off mains, the status warns.",
+    "power.stop_below_percent": (
+        "Below this charge, off mains, the session is closed cleanly and none is started."
+    ),
+    "power.hysteresis_percent": "So far above a threshold the charge must rise to count as above.",
 }
 
 COLLECTOR = {

@@ -25,6 +25,8 @@ from agent.drivers.camera_fake import FakeCamera
 from agent.ipc import sockets
 from agent.ipc.control import ask
 from agent.ipc.messages import ControlReply, MarkRequest, StartRequest, StatusRequest, StopRequest
+from agent.ports.power import PowerSource
+from agent.services.power_guard import PowerGuard
 from agent.services.recorder import Recorder
 from agent.services.vault import Vault
 from agent.storage.atomic import Fsync
@@ -156,6 +158,8 @@ class Rig:
         os_boot: str = "",
         fsync: Fsync = lambda descriptor: None,
         free_bytes: Callable[[], int] = lambda: 1 << 40,
+        retention: config.Retention | None = None,
+        power: PowerSource | None = None,
         **recorder: float,
     ) -> None:
         self.folder = folder
@@ -167,6 +171,7 @@ class Rig:
             device=config.Device(device_id=DEVICE, kind="desk"),
             paths=config.Paths(state_dir=folder / "state", runtime_dir=folder / "r"),
             recorder=config.Recorder(**values),
+            retention=retention or config.Retention(),
         )
         self.camera = FakeCamera(self.clock)
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -183,6 +188,7 @@ class Rig:
             agent_version=VERSION,
             fsync=fsync,
             free_bytes=free_bytes,
+            power=PowerGuard(power, self.settings.power, every_s=0.01),
         )
         self.until(lambda: self.recorder.status().frames_captured > 0)
 

@@ -120,7 +120,10 @@ ControlRequest = StartRequest | StopRequest | MarkRequest | StatusRequest
 
 
 class RecorderStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The recorder's state as one snapshot. Byte and frame counts since its start."""
+    """The recorder's state as one snapshot. Byte and frame counts since its start.
+
+    `card_minutes_left`: how long the card still takes footage at the present rate, clips that have
+    a receipt counted as room. `battery_percent`, `on_mains`: None where nothing knows."""
 
     device_id: str
     agent_version: str
@@ -142,6 +145,9 @@ class RecorderStatus(msgspec.Struct, frozen=True, kw_only=True):
     coverage_lately: float | None
     clock_trust: Literal["trusted", "untrusted"]
     free_bytes: int
+    card_minutes_left: float | None = None
+    battery_percent: float | None = None
+    on_mains: bool | None = None
     faults: tuple[str, ...] = ()
 
 

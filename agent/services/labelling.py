@@ -56,8 +56,7 @@ class ClipLabeller:
         return next((clip for clip in self.waiting if clip.key == key), None)
 
     def hurry(self, grace_ns: int) -> None:
-        """From now on wait no longer than `grace_ns`."""
-        self._grace_ns = min(self._grace_ns, grace_ns)
+        """The clips that have ended wait no longer than `grace_ns` from now."""
         limit = self._clock.boot_ns() + grace_ns
         for clip in self.waiting:
             clip.close_deadline_ns = min(clip.close_deadline_ns, limit)

@@ -24,6 +24,7 @@ from agent.services.capture import CameraOpened, CameraPump, Captured, PictureDr
 from agent.services.control_desk import ControlDesk
 from agent.services.event_outbox import HIGH_WATER, EventOutbox
 from agent.services.housekeeping import Housekeeper
+from agent.services.power_guard import PowerGuard
 from agent.services.recording import Recording
 from agent.services.recovery import Recovered, recover_all
 from agent.services.resuming import session_to_resume, session_under_way
@@ -36,6 +37,7 @@ from agent.services.writer import (
     CardWriter,
     ClipFailed,
     ClipLeft,
+    ClipThinned,
     FragmentKept,
     RecordLeft,
     Result,
@@ -83,8 +85,10 @@ class Recorder:
         agent_version: str,
         fsync: Fsync = os.fsync,
         free_bytes: Callable[[], int] | None = None,
+        power: PowerGuard | None = None,
     ) -> None:
         self._settings, self._clock = settings, clock
+        self._power = power or PowerGuard(None, settings.power)
         device_id = settings.device.device_id
         self._names = Names(
             device_id, identity.epoch, identity.boot, agent_version, identity.os_boot
@@ -102,7 +106,7 @@ class Recorder:
         )
         vault.spool.prepare()
         under_way = session_under_way(vault.state, identity.os_boot)
-        recovered = recover_all(vault)
+        recovered = recover_all(vault, os_boot=identity.os_boot)
         cut = session_to_resume(vault, under_way)
         self._frames_written = 0
         self._last_durable_pts_ns: int | None = None
@@ -114,11 +118,8 @@ class Recorder:
         self._bind(context)
         self._book: LabelBook[ModelProvenance] = LabelBook()
         self._tagger = TaggerLink(self._frames_socket, self._scores_socket, self._book, clock)
-        self._writer = CardWriter(
-            vault,
-            Housekeeper(vault.spool, settings.retention, clock, free_bytes),
-            self._waker.wake,
-        )
+        housekeeper = Housekeeper(vault.spool, vault.state, settings.retention, clock, free_bytes)
+        self._writer = CardWriter(vault, housekeeper, self._waker.wake)
         self._recording = self._make_recording()
         self._desk = ControlDesk(self._control_socket, clock, self)
         self._pump = CameraPump(camera, clock, self._waker.wake)
@@ -129,6 +130,7 @@ class Recorder:
             self._recording.resume(cut)
         self._writer.start()
         self._pump.start()
+        self._power.start(self._waker.wake)
 
     def step(self) -> bool:
         """Answer control, take what camera, tagger and writer brought, do what is due."""
@@ -152,6 +154,7 @@ class Recorder:
             return
         self._closed = True
         self._pump.close()
+        self._power.close()
         while self._take_captured(_CAPTURED_A_STEP):
             pass
         self._recording.end_now("stopped")
@@ -178,10 +181,11 @@ class Recorder:
         self, pts_ns: int, source: str, declared: dict[str, str]
     ) -> Callable[[], None]:
         """The start press; what is returned is to be called after the reply. Raises ControlError:
-        the camera gives nothing, the card is full, or a session is being recorded."""
+        the camera gives nothing, the card is full, the battery is low, or a session is being
+        recorded."""
         if self._closed:
             raise ControlError("the recorder is stopping", remedy="start it again first")
-        for part in ("camera", "card"):
+        for part in ("camera", "card", "power"):
             if part in self._faults and self._recording.machine.state != "recording":
                 raise ControlError(f"not recording: {self._faults[part]}")
         # Each pre-roll waits in RAM for the card: presses must not pile them up on a stalled one.
@@ -235,8 +239,17 @@ class Recorder:
             coverage_lately=lately.share if lately.due else None,
             clock_trust=self._clock.trust(),
             free_bytes=0 if self._card is None else self._card.free_bytes,
+            card_minutes_left=self._card_minutes_left(),
+            battery_percent=self._power.reading.percent,
+            on_mains=self._power.reading.on_mains,
             faults=tuple(text[:500] for text in faults),
         )
+
+    def _card_minutes_left(self) -> float | None:
+        if self._card is None:
+            return None
+        rate = self._recording.byte_rate.per_s or self._settings.encoder.bitrate_kbps * 125
+        return self._card.room_bytes / rate / 60
 
     def _make_recording(self) -> Recording:
         return Recording(
@@ -321,6 +334,9 @@ class Recorder:
                 self._recording.record_left(session)
             case CardState():
                 self._note_card(result)
+            case ClipThinned(clip_id, cause):
+                log.warning("clip %s %s", clip_id, cause)
+                self._outbox.tell("thinned", clip_id.rsplit("-", 1)[0], clip_id, cause)
 
     def _note_card(self, card: CardState) -> None:
         self._card, self._tidy_asked = card, False
@@ -334,10 +350,24 @@ class Recorder:
         else:
             self._faults.pop("card", None)
 
+    def _note_power(self) -> None:
+        """A low battery ends the session while there is power to close it."""
+        charge = self._power.judge()
+        for part, wanted in (("power", "stop"), ("charge", "warn")):
+            if charge == wanted:
+                self._fault(part, self._power.line())
+            else:
+                self._faults.pop(part, None)
+        if charge == "stop" and self._recording.machine.session is not None:
+            log.warning("the session is closed before the power goes")
+            self._recording.end_now("low_battery")
+            self._recording.labeller.hurry(_LAST_GRACE_NS)
+
     def _tick(self, *, force: bool = False) -> None:
         now = self._clock.boot_ns()
         if self._pump.fault:
             self._fault("camera", self._pump.fault)
+        self._note_power()
         if self._recording.machine.blocked:
             self._fault("queue", "card too slow: footage is being lost, see the gaps")
         else:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from agent.config import Recorder as RecorderSettings
+from agent.core.byte_rate import ByteRate
 from agent.core.label_book import LabelBook
 from agent.core.session import (
     Action,
@@ -34,7 +35,7 @@ from agent.ports.clock import Clock
 from agent.services.labelling import ClipLabeller
 from agent.services.resuming import RESTARTED, CutSession
 from agent.services.session_book import SessionBook, Tell
-from agent.services.session_track import ClipTrack, Names, SessionTrack
+from agent.services.session_track import ClipTrack, Names, SessionTrack, read_clock
 from agent.services.sheet import PressedMark
 from agent.services.writer import (
     CardWriter,
@@ -42,7 +43,7 @@ from agent.services.writer import (
     ClipKey,
     FragmentJob,
 )
-from agent.wire.label_sheet import ClockReading, DeclaredLabel, Gap, ModelProvenance, PreRoll
+from agent.wire.label_sheet import DeclaredLabel, Gap, ModelProvenance, PreRoll
 
 log = logging.getLogger("recording")
 
@@ -86,9 +87,10 @@ class Recording:
             )
         )
         self.ring = GopRing(settings.pre_roll_s)
+        self.byte_rate = ByteRate()
         self.info: StreamInfo | None = None
         self.frames_captured = 0
-        self.sessions = SessionBook(names, writer, tell)
+        self.sessions = SessionBook(names, writer, clock, tell)
         self._current: SessionTrack | None = None
         self._clip: ClipTrack | None = None
         self._gap: tuple[int, str] | None = None
@@ -159,6 +161,7 @@ class Recording:
 
     def packet(self, packet: Packet) -> None:
         self.frames_captured += 1
+        self.byte_rate.add(packet.pts_ns, len(packet.data))
         if packet.keyframe and self._clip is not None and self._queue_is_full:
             self._break(self.machine.break_clip(block=True), TOO_SLOW, 0)
         self._do_all(self.machine.packet(packet.pts_ns, packet.keyframe), packet)
@@ -223,6 +226,7 @@ class Recording:
         """What is due by time: labels, closes, late ends, resuming. True if anything was done."""
         now = self._clock.boot_ns()
         self._do_all(self.machine.tick(now), None)
+        self.sessions.tick()
         for key, clip_id in self._empty:
             self.clip_gone(key, clip_id)
         self._empty.clear()
@@ -267,7 +271,6 @@ class Recording:
             # Nobody pressed for a session that is gone on with, so it has no pre-roll to state.
             pressed_pts_ns=None if self._resumes else pressed,
             start_pts_ns=began,
-            clock=self._reading(),
             resumes=self._resumes,
         )
         self._gap = None
@@ -296,7 +299,7 @@ class Recording:
             info=info,
             start_pts_ns=packet.pts_ns,
             end_pts_ns=packet.pts_ns,
-            clock=self._reading(),
+            clock=read_clock(self._clock, self._names.boot),
             pre_roll=pre_roll,
             gaps=gaps,
         )
@@ -376,12 +379,3 @@ class Recording:
             end = max(start, self._last_end_pts_ns, stop_pts_ns or 0)
             last = Gap(start_pts_ns=start, end_pts_ns=end, cause=cause)
         self.sessions.end(session, ended, stop_pts_ns, last)
-
-    def _reading(self) -> ClockReading:
-        clock = self._clock
-        return ClockReading(
-            boot_counter=self._names.boot,
-            mono_ns=clock.boot_ns(),
-            wall_ns=clock.wall_ns(),
-            trust=clock.trust(),
-        )

@@ -24,13 +24,13 @@ from agent.crypto.custody import (
     intact_prefix,
 )
 from agent.errors import SpoolError, WireError
-from agent.services.vault import SessionStub, Vault
+from agent.services.record_recovery import POWER_CUT, recover_record
+from agent.services.vault import Vault
 from agent.storage.clip_files import DAMAGED_SUFFIX, ClipFiles
 from agent.storage.spool import REASON_FILE, Shelf
 from agent.wire.codec import encode
 from agent.wire.custody import CustodyLine, LineKind, line_hash
 from agent.wire.ids import parse_clip_id
-from agent.wire.label_sheet import ClockReading, Gap, SessionRecord
 from agent.wire.manifest import (
     MANIFEST_FILE,
     SESSION_FILE,
@@ -44,7 +44,6 @@ from agent.wire.manifest import (
 
 log = logging.getLogger("recovery")
 
-POWER_CUT = "the recorder was cut off"
 NOT_ON_CARD = "cut off before the fragment was on the card"
 DAMAGED = "the card damaged the fragment"
 _AGE_HEADER = b"age-encryption.org/v1\n"
@@ -62,9 +61,10 @@ class Recovered(msgspec.Struct, frozen=True):
     head: ChainHead | None = None
 
 
-def recover_all(vault: Vault) -> list[Recovered]:
+def recover_all(vault: Vault, *, os_boot: str = "") -> list[Recovered]:
     """At start: close everything on the recording shelf, then write the records of sessions that
-    were cut off, and hang the chain on the newest clip. Raises SpoolError when the card refuses."""
+    were cut off, and hang the chain on the newest clip. `os_boot`: this boot of the machine.
+    Raises SpoolError when the card refuses."""
     try:
         vault.state.prepare()
         vault.spool.empty_trash()
@@ -82,7 +82,7 @@ def recover_all(vault: Vault) -> list[Recovered]:
         ]
         vault.chain = CustodyChain(vault.signer, newest)
         for session_id, content in vault.state.sessions().items():
-            _recover_record(vault, session_id, content)
+            recover_record(vault, session_id, content, os_boot=os_boot)
     except OSError as exc:
         raise SpoolError(
             f"spool {vault.spool.root} cannot be recovered ({exc.strerror})",
@@ -333,60 +333,6 @@ def decode_head(content: bytes) -> ChainHead:
         return msgspec.json.decode(content, type=ChainHead)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise WireError(str(exc)) from exc
-
-
-def _recover_record(vault: Vault, session_id: str, content: bytes) -> None:
-    record_id = f"{session_id}-record"
-    shelves: tuple[Shelf, ...] = ("outbox", "sent", "rejected", "trash")
-    if any(vault.spool.path(shelf, record_id).exists() for shelf in shelves):
-        vault.state.drop_session(session_id)
-        return
-    clips, end_pts_ns = clips_of_session(vault, session_id)
-    try:
-        stub = msgspec.json.decode(content, type=SessionStub)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        when = vault.signing_time()
-        stub = SessionStub(
-            session_id=session_id,
-            start_pts_ns=0,
-            boot_counter=when.boot_counter,
-            mono_ns=when.mono_ns,
-            wall_ns=when.wall_ns,
-            clock_trust="untrusted",
-        )
-    end = max(end_pts_ns, stub.start_pts_ns)
-    vault.put_record(
-        SessionRecord(
-            session_id=session_id,
-            device_id=vault.device_id,
-            agent_version=vault.agent_version,
-            start_pts_ns=stub.start_pts_ns,
-            stop_pts_ns=None,
-            ended="recovered",
-            clips=clips,
-            gaps=(Gap(start_pts_ns=end, end_pts_ns=end, cause=POWER_CUT),),
-            clock=ClockReading(
-                boot_counter=stub.boot_counter,
-                mono_ns=stub.mono_ns,
-                wall_ns=stub.wall_ns,
-                trust=stub.clock_trust,
-            ),
-        )
-    )
-
-
-def clips_of_session(vault: Vault, session_id: str) -> tuple[tuple[str, ...], int]:
-    """The clips of a session that are still on a shelf, in order, and where the last one ends."""
-    found: dict[str, int] = {}
-    for shelf in _SHELVES:
-        for clip_id in vault.spool.clips(shelf):
-            name = parse_clip_id(clip_id)
-            if name.session_id == session_id and name.clip is not None:
-                try:
-                    found[clip_id] = vault.spool.manifest(shelf, clip_id)[0].end_pts_ns
-                except SpoolError:
-                    found[clip_id] = 0
-    return tuple(sorted(found)), max(found.values(), default=0)
 
 
 def _key_for(vault: Vault) -> Callable[[str], Ed25519PublicKey | None]:

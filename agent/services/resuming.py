@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
-from agent.services.recovery import clips_of_session
+from agent.services.record_recovery import clips_of_session
 from agent.services.vault import SessionStub, Vault
 from agent.storage.recorder_state import RecorderState
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from agent.core.session import Ended
 from agent.errors import ControlError
-from agent.services.session_track import Names, SessionTrack
+from agent.ports.clock import Clock
+from agent.services.session_track import Names, SessionTrack, read_clock
 from agent.services.sheet import PressedMark
 from agent.services.writer import CardWriter, ClipKey, RecordJob, SessionJob
-from agent.wire.label_sheet import ClockReading, DeclaredLabel, Gap
+from agent.wire.label_sheet import DeclaredLabel, Gap
 from agent.wire.telemetry import EventKind
 
 Tell = Callable[[EventKind, str | None, str | None, str], None]
@@ -23,8 +24,8 @@ class SessionBook:
     `tell(kind, session_id, clip_id, text)` hears of what a fleet admin should.
     """
 
-    def __init__(self, names: Names, writer: CardWriter, tell: Tell) -> None:
-        self._names, self._writer, self._tell = names, writer, tell
+    def __init__(self, names: Names, writer: CardWriter, clock: Clock, tell: Tell) -> None:
+        self._names, self._writer, self._clock, self._tell = names, writer, clock, tell
         self._sessions: dict[int, SessionTrack] = {}
         self._declared: dict[int, tuple[DeclaredLabel, ...]] = {}
 
@@ -41,7 +42,6 @@ class SessionBook:
         *,
         pressed_pts_ns: int | None,
         start_pts_ns: int,
-        clock: ClockReading,
         resumes: str | None,
     ) -> SessionTrack:
         """A session begins. One that the cap began is the same exercise as the one before it."""
@@ -50,7 +50,7 @@ class SessionBook:
             session_id=self._names.session_id(session),
             pressed_pts_ns=pressed_pts_ns,
             start_pts_ns=start_pts_ns,
-            clock=clock,
+            clock=read_clock(self._clock, self._names.boot),
             declared=self._declared[session],
             resumes=resumes,
         )
@@ -62,7 +62,17 @@ class SessionBook:
 
     def stop_pressed(self, track: SessionTrack) -> None:
         """From now on a failure of the recorder must not go on with this session."""
+        track.stop_pressed = True
         self._keep_stub(track, over=True)
+
+    def tick(self) -> None:
+        """Note the clock once it is trusted: what was recorded before gets its wall time by it. It
+        is kept on the card at once, for the record of a session that is cut off."""
+        for track in self._sessions.values():
+            if track.is_timed or track.is_over or self._clock.trust() != "trusted":
+                continue
+            track.later_clocks.append(read_clock(self._clock, self._names.boot))
+            self._keep_stub(track, over=track.stop_pressed)
 
     def mark(self, session: int, mark: PressedMark) -> None:
         """Raises ControlError when the session has MAX_MARKS already."""
@@ -77,7 +87,8 @@ class SessionBook:
     ) -> None:
         """No more clips come; the record waits until the last one is on its shelf."""
         track = self._sessions[session]
-        track.ended, track.stop_pts_ns = ended, stop_pts_ns
+        track.ended, track.stop_pts_ns, track.is_over = ended, stop_pts_ns, True
+        track.later_clocks.append(read_clock(self._clock, self._names.boot))
         if last_gap is not None:
             track.gaps.append(last_gap)
         if stop_pts_ns is None:

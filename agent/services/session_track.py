@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from agent.core.session import Ended
 from agent.media.fragments import FragmentMuxer
 from agent.ports.camera import StreamInfo
+from agent.ports.clock import Clock
 from agent.services.sheet import ClipFacts, PressedMark
 from agent.services.vault import SessionStub
 from agent.services.writer import ClipKey
@@ -31,6 +32,16 @@ class Names:
         return f"{self.session_id(key[0])}-{key[1]:04d}"
 
 
+def read_clock(clock: Clock, boot_counter: int) -> ClockReading:
+    """All that the clocks say now."""
+    return ClockReading(
+        boot_counter=boot_counter,
+        mono_ns=clock.boot_ns(),
+        wall_ns=clock.wall_ns(),
+        trust=clock.trust(),
+    )
+
+
 @dataclass(slots=True)
 class SessionTrack:
     """One session: marks, gaps and clips in order. Times in pts."""
@@ -41,19 +52,31 @@ class SessionTrack:
     clock: ClockReading
     declared: tuple[DeclaredLabel, ...]
     resumes: str | None = None
+    later_clocks: list[ClockReading] = field(default_factory=list)
     marks: list[PressedMark] = field(default_factory=list)
     late_marks_pts_ns: list[int] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     clips: list[str] = field(default_factory=list)
     described: list[tuple[int, int]] = field(default_factory=list)
     stop_pts_ns: int | None = None
+    stop_pressed: bool = False
     ended: Ended = "stopped"
+    is_over: bool = False
 
     def mark(self, mark: PressedMark) -> None:
         """A mark in a clip whose sheet is made already is kept as late, for the record."""
         self.marks.append(mark)
         if any(start <= mark.pts_ns < end for start, end in self.described):
             self.late_marks_pts_ns.append(mark.pts_ns)
+
+    @property
+    def clocks(self) -> tuple[ClockReading, ...]:
+        return (self.clock, *self.later_clocks)
+
+    @property
+    def is_timed(self) -> bool:
+        """A trusted reading is among them: every pts of this boot has its wall time."""
+        return any(reading.trust == "trusted" for reading in self.clocks)
 
     def stub(self, os_boot: str, *, over: bool = False) -> SessionStub:
         """What is kept on the card until the record is there."""
@@ -66,6 +89,7 @@ class SessionTrack:
             clock_trust=self.clock.trust,
             os_boot=os_boot,
             over=over,
+            clocks=self.clocks,
         )
 
     def record(self, names: Names) -> SessionRecord:
@@ -82,6 +106,7 @@ class SessionTrack:
             declared=self.declared,
             gaps=tuple(self.gaps),
             clock=self.clock,
+            clocks=self.clocks,
             resumes=self.resumes,
         )
 

@@ -93,6 +93,8 @@ class Outbox:
     ) -> None:
         """Leave this clip alone for a while, and say why, once."""
         self._waiting.pop(clip_id, None)
+        if not self._spool.path("outbox", clip_id).is_dir():
+            return  # the recorder gave it up for room, and says so itself
         self._set_aside[clip_id] = now_ns + int(pause_s * _NS)
         if clip_id not in self._reported:
             self._reported.add(clip_id)

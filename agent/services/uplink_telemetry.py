@@ -129,7 +129,12 @@ class Telemetry:
             return False
         status = self._status(now_ns, outbox_clips, outbox_bytes)
         steady = msgspec.structs.replace(
-            status, wall_ns=0, free_bytes=None, coverage_lately=None, outbox_bytes=0
+            status,
+            wall_ns=0,
+            free_bytes=None,
+            card_minutes_left=None,
+            coverage_lately=None,
+            outbox_bytes=0,
         )
         changed = steady != self._last_shown
         if age_ns is not None and not changed and age_ns < self._status_every_ns:
@@ -155,6 +160,8 @@ class Telemetry:
             accelerator=recorder.accelerator if recorder else None,
             coverage_lately=recorder.coverage_lately if recorder else None,
             free_bytes=recorder.free_bytes if recorder else None,
+            card_minutes_left=_whole(recorder.card_minutes_left) if recorder else None,
+            battery_percent=_whole(recorder.battery_percent) if recorder else None,
             outbox_clips=outbox_clips,
             outbox_bytes=outbox_bytes,
             sent_clips=len(self._spool.clips("sent")),
@@ -176,6 +183,10 @@ class Telemetry:
                 self._events.appendleft(event)
             else:
                 self.dropped_events += 1
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
 
 
 def offline_status(device_id: str) -> bytes:

@@ -8,6 +8,7 @@ A close: sealed sheet -> manifest.json -> close line -> sidecars removed -> head
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from typing import Literal
 
@@ -25,7 +26,13 @@ from agent.storage.spool import Spool
 from agent.wire.codec import encode
 from agent.wire.custody import line_hash
 from agent.wire.ids import parse_clip_id
-from agent.wire.label_sheet import FragmentLabels, Gap, LabelSheet, SessionRecord
+from agent.wire.label_sheet import (
+    ClockReading,
+    FragmentLabels,
+    Gap,
+    LabelSheet,
+    SessionRecord,
+)
 from agent.wire.manifest import (
     MANIFEST_FILE,
     SESSION_FILE,
@@ -37,10 +44,15 @@ from agent.wire.manifest import (
     fragment_labels_file,
 )
 
+log = logging.getLogger("vault")
+
+# A line has some 1,200 bytes, and the message that opens a transfer 2 MiB at most.
+_THINNED_A_RECORD = 500
+
 
 class SessionStub(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of a session under way, for its record if the recorder is cut off, and for going
-    on with it. `over`: it was stopped by a press, or ended."""
+    on with it. `over`: it was stopped by a press, or ended. `clocks` as in the session record."""
 
     session_id: str
     start_pts_ns: int
@@ -50,6 +62,18 @@ class SessionStub(msgspec.Struct, frozen=True, kw_only=True):
     clock_trust: Literal["trusted", "untrusted"]
     os_boot: str = ""
     over: bool = False
+    clocks: tuple[ClockReading, ...] = ()
+
+
+class ThinnedClip(msgspec.Struct, frozen=True, kw_only=True):
+    """A clip that was given up unsent, as it is noted until a session record names it."""
+
+    clip_id: str
+    manifest_sha256: str
+    start_pts_ns: int
+    end_pts_ns: int
+    frames: int
+    cause: str
 
 
 class Vault:
@@ -99,12 +123,29 @@ class Vault:
 
     def put_record(self, record: SessionRecord) -> str:
         """Write the session record as an item of its own and drop the session's stub; returns the
-        head of its custody lines."""
+        head of its custody lines, which name the clips that were given up since the last record."""
         clip_id = f"{record.session_id}-record"
+        noted = self.state.thinned()
+        named, later = noted[:_THINNED_A_RECORD], noted[_THINNED_A_RECORD:]
         item = SealedClip(self, clip_id, ())
+        for line in named:
+            self._name_thinned(item, line)
         head = item.close_record(record)
+        # A cut before this names them again in the next record, which says nothing new.
+        if noted:
+            self.state.put_thinned(later)
         self.state.drop_session(record.session_id)
         return head
+
+    def _name_thinned(self, item: SealedClip, line: bytes) -> None:
+        try:
+            clip = msgspec.json.decode(line, type=ThinnedClip)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            log.warning("a note of a clip given up is damaged: it is left out")
+            return
+        # A cut after the note and before the deletion: the clip is there after all.
+        if not any(self.spool.path(shelf, clip.clip_id).exists() for shelf in ("outbox", "sent")):
+            item.name_thinned(clip)
 
 
 class SealedClip:
@@ -138,6 +179,12 @@ class SealedClip:
     @property
     def fragments(self) -> int:
         return len(self._entries)
+
+    def name_thinned(self, clip: ThinnedClip) -> None:
+        """Say, signed, that `clip` was given up unsent; in the item of a session record alone."""
+        fields = {**msgspec.structs.asdict(clip), "thinned": clip.clip_id}
+        del fields["clip_id"]
+        self._append(self._chain.sign("thinned", self._vault.signing_time(), **fields))
 
     def put_fragment(self, content: bytes, start_pts_ns: int, end_pts_ns: int, frames: int) -> None:
         """Seal and keep the next fragment: on return it is safe on the card."""

@@ -18,7 +18,7 @@ import msgspec
 
 from agent.errors import AgentError
 from agent.media.fragments import Fragment
-from agent.services.housekeeping import Housekeeper
+from agent.services.housekeeping import CardRoom, Housekeeper
 from agent.services.recovery import recover_item
 from agent.services.vault import SealedClip, SessionStub, Vault
 from agent.wire.codec import encode
@@ -108,13 +108,22 @@ class RecordLeft(msgspec.Struct, frozen=True):
 
 
 class CardState(msgspec.Struct, frozen=True):
-    """`is_full`: under the bound that retention keeps free, with nothing left to delete."""
+    """`is_full`: under the bound that retention keeps free, with nothing left to delete.
+    `room_bytes`: what footage may still take, clips with a receipt counted as room."""
 
     free_bytes: int
     is_full: bool
+    room_bytes: int = 0
 
 
-Result: TypeAlias = FragmentKept | ClipLeft | ClipFailed | RecordLeft | CardState
+class ClipThinned(msgspec.Struct, frozen=True):
+    """An unsent clip was given up for room."""
+
+    clip_id: str
+    cause: str
+
+
+Result: TypeAlias = FragmentKept | ClipLeft | ClipFailed | RecordLeft | CardState | ClipThinned
 
 
 class CardWriter:
@@ -246,12 +255,13 @@ class CardWriter:
         part = job.fragment
         clip.put_fragment(part.content, part.start_pts_ns, part.end_pts_ns, part.frames)
         self._results.append(FragmentKept(job.key, part.end_pts_ns, part.frames))
+        self._housekeeper.grew(len(part.content))
         if self._housekeeper.is_full:
-            self._results.append(self._card_state(self._housekeeper.tidy()))
+            self._tell_room(self._housekeeper.tidy())
 
     def _tidy(self) -> None:
         """Retention first: the space it makes may be what the rest was refused for."""
-        free_bytes = self._housekeeper.tidy()
+        room = self._housekeeper.tidy()
         for key, clip_id in list(self._failed.items()):
             done = recover_item(self._vault, clip_id, "the card refused a write")
             del self._failed[key]
@@ -266,14 +276,16 @@ class CardWriter:
                 self._vault.state.drop_session(record.session_id)
             del self._failed_records[session]
             self._record_left(session, record, head)
-        self._results.append(self._card_state(free_bytes))
+        self._tell_room(room)
 
     def _record_left(self, session: int, record: SessionRecord, head: str) -> None:
         self._given_up = {key for key in self._given_up if key[0] != session}
         self._results.append(RecordLeft(session, record.session_id, head))
 
-    def _card_state(self, free_bytes: int) -> CardState:
-        return CardState(free_bytes, self._housekeeper.is_full)
+    def _tell_room(self, room: CardRoom) -> None:
+        for clip in room.thinned:
+            self._results.append(ClipThinned(clip.clip_id, clip.cause))
+        self._results.append(CardState(room.free_bytes, room.is_full, room.room_bytes))
 
     def _refused(self, job: Job, exc: Exception) -> None:
         full = isinstance(exc, OSError) and exc.errno in _FULL

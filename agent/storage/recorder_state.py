@@ -1,4 +1,5 @@
-"""Small durable facts of the recorder under `<state_dir>/state`: custody head, sessions under way.
+"""Small durable facts of the recorder under `<state_dir>/state`: custody head, sessions under way,
+clips that were given up unsent and are not named in a custody line yet.
 
 Only ids and times, nothing about people: these files are in the clear.
 """
@@ -41,6 +42,23 @@ class RecorderState:
 
     def put_session(self, session_id: str, content: bytes) -> None:
         atomic.write_file(self._sessions / f"{session_id}.json", content, fsync=self._fsync)
+
+    def thinned(self) -> list[bytes]:
+        """What `add_thinned` was given and `put_thinned` kept, oldest first."""
+        return atomic.read_lines(self._folder / "thinned.jsonl")
+
+    def add_thinned(self, line: bytes) -> None:
+        """Note one clip that is to be given up, before it goes. Nothing is appended to a torn line
+        that a cut left: `put_thinned` mends that first."""
+        path = self._folder / "thinned.jsonl"
+        if path.exists() and not path.read_bytes().endswith(b"\n"):
+            self.put_thinned(self.thinned())
+        atomic.append_line(path, line, fsync=self._fsync)
+
+    def put_thinned(self, lines: list[bytes]) -> None:
+        """Replace all notes by `lines`."""
+        content = b"".join(line + b"\n" for line in lines)
+        atomic.write_file(self._folder / "thinned.jsonl", content, fsync=self._fsync)
 
     def drop_session(self, session_id: str) -> None:
         path = self._sessions / f"{session_id}.json"

@@ -1,7 +1,8 @@
 """The spool: where clips lie on the card, and how they change state (one directory rename).
 
 recording/<clip_id>/   being written            recorder writes
-outbox/<clip_id>/      closed, labelled         recorder puts; uplink alone takes out
+outbox/<clip_id>/      closed, labelled         recorder puts; uplink takes out, and the recorder
+                                                alone when it must thin out (see retention)
 sent/<clip_id>/        receipt in hand          uplink puts; recorder alone deletes
 rejected/<clip_id>/    the collector said never uplink puts, with reason.json
 trash/<clip_id>/       being deleted            recorder

@@ -100,5 +100,15 @@ def test_a_window_smaller_than_a_part_is_refused(tmp_path: Path) -> None:
     assert "window_cap_bytes" in refusal(tmp_path, text)
 
 
+def test_a_budget_that_gives_no_slack_is_refused(tmp_path: Path) -> None:
+    text = GOOD + "[retention]\nspool_budget_bytes = 1048576\nslack_bytes = 1048576"
+    assert "retention.spool_budget_bytes" in refusal(tmp_path, text)
+
+
+def test_a_battery_that_stops_before_it_warns_is_refused(tmp_path: Path) -> None:
+    text = GOOD + "[power]\nwarn_below_percent = 5\nstop_below_percent = 10"
+    assert "power.stop_below_percent" in refusal(tmp_path, text)
+
+
 def test_a_device_id_that_would_break_a_topic_is_refused(tmp_path: Path) -> None:
     assert "device.device_id" in refusal(tmp_path, GOOD.replace("cam01", "cam/01"))

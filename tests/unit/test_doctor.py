@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from agent.config import Settings, load_settings
-from agent.doctor import Finding, examine, run_doctor, table
+from agent.doctor import Finding, _power, examine, run_doctor, table
 from firmware_tools.dev_fleet import Fleet, make_fleet
 from firmware_tools.local_broker import LocalBroker
 from tests.footage_maker import SHIPPED
@@ -115,6 +115,36 @@ def test_a_private_key_that_others_can_read_is_a_warning(settings: Settings, fle
     finding = found(settings)["custody key"]
     assert finding.state == "warn"
     assert "chmod 600" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("files", "state", "fact"),
+    [
+        ({"status": "Discharging", "capacity": "57"}, "good", "on battery, 57 %"),
+        ({"status": "Discharging", "capacity": "9"}, "warn", "on battery, 9 %"),
+        ({"status": "Charging", "capacity": "2"}, "good", "on mains, 2 %"),
+        ({"status": "Discharging", "capacity_level": "Critical"}, "bad", "failing"),
+        (None, "warn", "shows no supply"),
+    ],
+)
+def test_the_supply_is_said_with_what_is_left_of_it(
+    settings: Settings, tmp_path: Path, files: dict[str, str] | None, state: str, fact: str
+) -> None:
+    supplies = tmp_path / "supplies"
+    supplies.mkdir()
+    if files is not None:
+        (supplies / "BAT0").mkdir()
+        for name, word in {"type": "Battery", **files}.items():
+            (supplies / "BAT0" / name).write_text(word)
+    power = msgspec.structs.replace(settings.power, supplies_dir=supplies)
+    finding = _power(msgspec.structs.replace(settings, power=power))
+    assert finding.state == state
+    assert fact in finding.fact
+
+
+def test_without_a_power_driver_nothing_is_missed(settings: Settings) -> None:
+    power = msgspec.structs.replace(settings.power, driver="none")
+    assert _power(msgspec.structs.replace(settings, power=power)).state == "good"
 
 
 def test_a_damaged_model_is_bad_with_its_file(settings: Settings, tmp_path: Path) -> None:

@@ -89,6 +89,12 @@ def test_standby_says_how_much_pre_roll_is_ready() -> None:
     assert line.startswith("cam01: standby; pre-roll 12 of 30 s ready; tagger ready (m 1 on CPU)")
 
 
+def test_what_is_left_of_card_and_battery_is_in_the_line() -> None:
+    line = describe(status(card_minutes_left=61.4, battery_percent=57.0, on_mains=False))
+    assert "2.0 GB free, 61 min of room; battery 57 %; clock" in line
+    assert "battery 57 %, on mains" in describe(status(battery_percent=57.0, on_mains=True))
+
+
 def test_a_session_and_every_fault_are_in_the_line() -> None:
     line = describe(
         status(state="post_roll", session_id="s1", recorded_s=61.2, faults=("card full", "hot"))

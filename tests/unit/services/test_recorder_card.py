@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
-from tests.recorder_rig import MakeRig
+import pytest
+
+from agent.config import Retention
+from agent.ipc.messages import EventMessage, EventOccurred, unpack
+from agent.wire.telemetry import DeviceEvent, EventKind
+from tests.recorder_rig import SESSION, MakeRig, Rig
 
 
 class StallingCard:
@@ -89,6 +96,68 @@ def test_a_full_card_ends_the_session_and_refuses_the_next(make_rig: MakeRig) ->
     rig.clock.advance(6)
     rig.until(lambda: not rig.recorder.status().faults, "no fault")
     assert rig.start().refused == ""
+
+
+def test_the_status_says_how_many_minutes_the_card_still_takes(make_rig: MakeRig) -> None:
+    rig = make_rig(free_bytes=lambda: (256 << 20) + 60_000_000)
+    rig.until(lambda: rig.recorder.status().card_minutes_left is not None, "a look at the card")
+    by_settings = rig.recorder.status().card_minutes_left
+    assert by_settings is not None
+    rig.run(6)
+    measured = rig.recorder.status().card_minutes_left
+    rate = rig.recorder._recording.byte_rate.per_s
+    assert rate is not None
+    # The fake lens makes far less than the 4 Mbit/s of the settings.
+    assert measured == pytest.approx(60_000_000 / rate / 60)
+    assert measured > by_settings == pytest.approx(2.0)
+
+
+def test_with_the_admins_leave_old_plain_clips_make_room_for_the_session(
+    make_rig: MakeRig, tmp_path: Path
+) -> None:
+    tight: list[int] = []
+    first = f"{SESSION}-0001"
+
+    def free_bytes() -> int:
+        """One byte is missing until the first clip that may go is gone."""
+        is_there = (tmp_path / "state" / "spool" / "outbox" / first).exists()
+        return 999 if tight and is_there else 1 << 40
+
+    leave = Retention(min_free_bytes=1000, slack_bytes=1, overwrite_unsent=True)
+    rig = make_rig(free_bytes=free_bytes, retention=leave, clip_s=2)
+    events = _events(rig)
+    rig.start()
+    rig.run(13)
+    rig.clock.advance(6)  # the labels' grace
+    rig.until(lambda: len(rig.outbox()) >= 4, "closed clips")
+    tight.append(1)
+    rig.run(1.5)
+    rig.until(lambda: len(events("thinned")) > 0, "a clip given up")
+    rig.run(4)
+    assert rig.recorder.status().state == "recording"
+    rig.stop()
+    rig.run(1.5)
+    rig.settle()
+    gone = [event.clip_id for event in events("thinned")]
+    item = rig.item("record")
+    assert [line.thinned for line in item.lines if line.kind == "thinned"] == gone
+    assert set(gone) == set(item.record.clips) - set(rig.outbox())
+    assert gone == [first]
+    assert item.record.gaps == ()
+    assert item.record.ended == "stopped"
+
+
+def _events(rig: Rig) -> Callable[[EventKind], list[DeviceEvent]]:
+    told: list[DeviceEvent] = []
+
+    def of_kind(kind: EventKind) -> list[DeviceEvent]:
+        for raw in rig.recorder._outbox._waiting:
+            message = unpack(EventMessage, raw)
+            if isinstance(message, EventOccurred) and message.event not in told:
+                told.append(message.event)
+        return [event for event in told if event.kind == kind]
+
+    return of_kind
 
 
 class RefusingCard:

@@ -23,7 +23,7 @@ from agent.services.recovery import DAMAGED, NOT_ON_CARD, recover_all, recover_i
 from agent.services.sheet import ClipFacts, fragment_labels, label_sheet
 from agent.services.vault import SealedClip, SessionStub, Vault
 from agent.wire.codec import encode
-from agent.wire.label_sheet import ClockReading, SessionRecord
+from agent.wire.label_sheet import ClockReading, FragmentLabels, SessionRecord
 from tests.clock import ManualClock
 from tests.power_cut import Card, PowerCutError, cut, fsync_of_the_card
 from tests.recorder_rig import DEVICE, SESSION, VERSION, Keys, Shelved, make_vault, open_item
@@ -95,20 +95,21 @@ def put_fragment(clip: SealedClip, index: int) -> None:
     clip.put_fragment(part.content, part.start_pts_ns, part.end_pts_ns, part.frames)
 
 
-def put_labels(clip: SealedClip, index: int) -> None:
-    view = LabelBook[Any]().view(0, 1, silent=True)
+def fragment_labels_of(index: int) -> FragmentLabels:
     part = fragments()[index]
-    clip.put_labels(
-        fragment_labels(
-            facts(),
-            view,
-            [],
-            index=index,
-            start_pts_ns=part.start_pts_ns,
-            end_pts_ns=part.end_pts_ns,
-            frames=part.frames,
-        )
+    return fragment_labels(
+        facts(),
+        LabelBook[Any]().view(0, 1, silent=True),
+        [],
+        index=index,
+        start_pts_ns=part.start_pts_ns,
+        end_pts_ns=part.end_pts_ns,
+        frames=part.frames,
     )
+
+
+def put_labels(clip: SealedClip, index: int) -> None:
+    clip.put_labels(fragment_labels_of(index))
 
 
 def record_a_session(vault: Vault, witness: Witness) -> None:

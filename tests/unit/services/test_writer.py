@@ -52,7 +52,9 @@ class Bench:
         self.keys, self.card = Keys(), Failing()
         self.clock = ManualClock()
         self.vault: Vault = make_vault(folder, self.keys, self.clock, fsync=self.card)
-        housekeeper = Housekeeper(self.vault.spool, Retention(), self.clock, free_bytes)
+        housekeeper = Housekeeper(
+            self.vault.spool, self.vault.state, Retention(), self.clock, free_bytes
+        )
         self.writer = CardWriter(self.vault, housekeeper, lambda: None)
 
     def do(self, *jobs: object) -> list[object]:
