@@ -1,27 +1,32 @@
 """The index of the collection: SQLite, WAL, synchronous FULL. Rebuilt from the store when lost.
 
 Every row is derived from a stored folder (`add`), so the catalogue can say nothing that the files
-do not. `stored` clips are unique by (clip_id, manifest hash); a second clip of one id is kept
+do not. `corrected_wall_ns` is the Unix time of a clip's first frame by a trusted clock, NULL while
+none is known (`wall_times`). `thinned` names clips that a camera gave up unsent for want of room.
+`stored` clips are unique by (clip_id, manifest hash); a second clip of one id is kept
 under a conflict key. The schema below is public: data sets are chosen with plain SQL.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from agent.wire.label_sheet import LabelSheet, SessionRecord
+from agent.wire.custody import CustodyLine
+from agent.wire.label_sheet import ClockReading, LabelSheet, SessionRecord
 from agent.wire.manifest import Manifest
 from collector.building import LABELS_FILE, RECORD_FILE, VIDEO_FILE
 from collector.chain import ChainBreak, ClipLinks, find_breaks
 from collector.errors import StoreError
 from collector.store import StoredReceipt, read_custody, read_manifest, read_receipt
+from collector.wall_times import SCHEMA as WALL_TIMES_SCHEMA
+from collector.wall_times import date_clips, trusted_readings
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS clips (
@@ -35,7 +40,7 @@ CREATE TABLE IF NOT EXISTS clips (
   stored_wall_ns INTEGER NOT NULL, folder TEXT NOT NULL, pre_roll_asked_s REAL,
   pre_roll_kept_s REAL, coverage_due INTEGER, coverage_scored INTEGER, coverage_share REAL,
   model_name TEXT, model_semver TEXT, accelerator TEXT, wall_ns INTEGER, clock_trust TEXT,
-  sheet_built_by TEXT,
+  sheet_built_by TEXT, corrected_wall_ns INTEGER, clock_mono_ns INTEGER,
   UNIQUE (clip_id, manifest_sha256));
 CREATE UNIQUE INDEX IF NOT EXISTS one_clip_per_id ON clips (clip_id) WHERE conflict = 0;
 CREATE TABLE IF NOT EXISTS tags (clip_key TEXT NOT NULL REFERENCES clips ON DELETE CASCADE,
@@ -62,6 +67,11 @@ CREATE TABLE IF NOT EXISTS chain_breaks (device_id TEXT NOT NULL, epoch TEXT NOT
 CREATE TABLE IF NOT EXISTS refusals (open_sha256 TEXT PRIMARY KEY, clip_id TEXT NOT NULL,
   device_id TEXT NOT NULL, manifest_sha256 TEXT NOT NULL, why TEXT NOT NULL,
   refusal TEXT NOT NULL, refused_wall_ns INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS thinned (device_id TEXT NOT NULL, clip_id TEXT NOT NULL,
+  manifest_sha256 TEXT NOT NULL, start_pts_ns INTEGER NOT NULL, end_pts_ns INTEGER NOT NULL,
+  frames INTEGER NOT NULL, cause TEXT NOT NULL,
+  clip_key TEXT NOT NULL REFERENCES clips ON DELETE CASCADE,
+  UNIQUE (device_id, clip_id, manifest_sha256));
 """
 
 
@@ -97,7 +107,7 @@ class Catalogue:
                     f"{file} has schema {version}, this collector knows {SCHEMA_VERSION}",
                     remedy="update the collector, or move the file away: it is rebuilt",
                 )
-            self._connection.executescript(_SCHEMA)
+            self._connection.executescript(_SCHEMA + WALL_TIMES_SCHEMA)
             self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def close(self) -> None:
@@ -124,12 +134,15 @@ class Catalogue:
         """
         with self._errors():
             receipt, manifest = read_receipt(folder), read_manifest(folder)
-            links = ClipLinks.of(folder.name, manifest, read_custody(folder))
+            custody = read_custody(folder)
+            links = ClipLinks.of(folder.name, manifest, custody)
             columns = _clip_columns(folder, root, receipt, manifest)
-            sheet = _sheet(folder)
+            words = _sheet(folder) or _record(folder)
+            rows = {**_sheet_rows(words), "thinned": _thinned(manifest, custody)}
+            readings = trusted_readings(words, manifest.name.boot)
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                breaks = self._insert(columns, sheet, _gaps(folder, sheet), links)
+                breaks = self._insert(columns, rows, readings, links)
                 self._connection.execute("COMMIT")
             except Exception:
                 self._connection.execute("ROLLBACK")
@@ -151,16 +164,17 @@ class Catalogue:
     def _insert(
         self,
         columns: dict[str, object],
-        sheet: LabelSheet | None,
-        gaps: list[dict[str, object]],
+        rows_of: dict[str, list[dict[str, object]]],
+        readings: tuple[ClockReading, ...],
         links: ClipLinks,
     ) -> tuple[ChainBreak, ...]:
         connection, key = self._connection, links.clip_key
         if not _insert(connection, "clips", columns):
             return ()
-        for table, rows in {**_sheet_rows(sheet), "gaps": gaps}.items():
+        for table, rows in rows_of.items():
             for row in rows:
                 _insert(connection, table, {"clip_key": key, **row})
+        date_clips(connection, columns, readings)
         others = self._neighbours(links)
         _insert(connection, "chain_runs", links.as_row())
         breaks = () if columns["conflict"] else find_breaks(links, others)
@@ -261,19 +275,38 @@ def _sheet_columns(sheet: LabelSheet | None) -> dict[str, object]:
     }
 
 
-def _sheet_rows(sheet: LabelSheet | None) -> dict[str, list[dict[str, object]]]:
-    if sheet is None:
-        return {}
+def _sheet_rows(words: LabelSheet | SessionRecord) -> dict[str, list[dict[str, object]]]:
+    rows: dict[str, list[dict[str, object]]] = {
+        "gaps": [msgspec.structs.asdict(gap) for gap in words.gaps]
+    }
+    if isinstance(words, SessionRecord):
+        return rows
     return {
-        "tags": [msgspec.structs.asdict(tag) for tag in sheet.tags],
-        "declared": [msgspec.structs.asdict(word) for word in sheet.declared],
-        "marks": [msgspec.structs.asdict(mark) for mark in sheet.marks],
-        "lost": [{"cause": c, "frames": n} for c, n in sheet.coverage.lost.items()],
+        **rows,
+        "tags": [msgspec.structs.asdict(tag) for tag in words.tags],
+        "declared": [msgspec.structs.asdict(word) for word in words.declared],
+        "marks": [msgspec.structs.asdict(mark) for mark in words.marks],
+        "lost": [{"cause": c, "frames": n} for c, n in words.coverage.lost.items()],
     }
 
 
-def _gaps(folder: Path, sheet: LabelSheet | None) -> list[dict[str, object]]:
-    if sheet is not None:
-        return [msgspec.structs.asdict(gap) for gap in sheet.gaps]
-    record = msgspec.json.decode((folder / RECORD_FILE).read_bytes(), type=SessionRecord)
-    return [msgspec.structs.asdict(gap) for gap in record.gaps]
+def _record(folder: Path) -> SessionRecord:
+    return msgspec.json.decode((folder / RECORD_FILE).read_bytes(), type=SessionRecord)
+
+
+def _thinned(
+    manifest: Manifest, custody: Iterable[tuple[str, CustodyLine]]
+) -> list[dict[str, object]]:
+    return [
+        {
+            "device_id": manifest.device_id,
+            "clip_id": line.thinned,
+            "manifest_sha256": line.manifest_sha256,
+            "start_pts_ns": line.start_pts_ns,
+            "end_pts_ns": line.end_pts_ns,
+            "frames": line.frames,
+            "cause": line.cause,
+        }
+        for _text, line in custody
+        if line.kind == "thinned"
+    ]

@@ -64,6 +64,12 @@ class Finisher:
                 remarks += (
                     f"conflict: another clip {manifest.clip_id} is stored; kept both, see {folder}",
                 )
+            thinned = sum(line.kind == "thinned" for line in verified.lines)
+            if thinned:
+                remarks += (
+                    f"{manifest.device_id} gave up {thinned} unsent clips for want of room, see"
+                    f" `thinned` in the catalogue ({manifest.clip_id})",
+                )
             return StoredClip(folder=folder, receipt=read_receipt(folder).receipt, remarks=remarks)
 
     def _write_receipt(self, built: Path, verified: VerifiedOpen, conflict: bool) -> None:

@@ -18,6 +18,7 @@ from agent.crypto.custody import fragments_kept, verify_chain
 from agent.crypto.keys import load_public_key, thumbprint
 from agent.errors import CustodyError, KeyFileError, WireError
 from agent.wire.custody import CustodyLine, line_hash
+from agent.wire.ids import parse_clip_id
 from agent.wire.manifest import SESSION_FILE, SHEET_FILE, Manifest, decode_manifest, fragment_file
 from agent.wire.transfer import Open
 from collector.errors import NotYetError, RefusedError
@@ -130,5 +131,16 @@ def _check_agreement(verified: VerifiedOpen) -> None:
             raise RefusedError(f"custody: the line of {name} signs another file")
     if sum(line.frames or 0 for line in kept.values()) != manifest.frames:
         raise RefusedError("custody: the frames signed are not those of the manifest")
+    for line in lines:
+        if line.thinned is not None and not _is_own_clip(line.thinned, manifest):
+            raise RefusedError(f"custody: clip {line.thinned[:96]} is not this device's to give up")
     if (SESSION_FILE in entries) != (manifest.name.clip is None):
         raise RefusedError("manifest: a session record where none belongs, or none where one does")
+
+
+def _is_own_clip(clip_id: str, manifest: Manifest) -> bool:
+    try:
+        name = parse_clip_id(clip_id)
+    except WireError:
+        return False
+    return name.device_id == manifest.device_id and name.clip is not None

@@ -125,6 +125,7 @@ class SampleDevice:
         self._random = random.Random(seed)
         self.sheet_name: ClipName | None = None  # a lie about whose sheet it is
         self.plain_hash_of: Callable[[int], str] | None = None  # a lie about what was sealed
+        self.clock = _clock()
         self._next_clip = 0
         self._mono_ns = START_PTS_NS
 
@@ -177,11 +178,17 @@ class SampleDevice:
         )
         return self._closed(name, chain, lines, files, start, b"".join(pieces), None)
 
-    def record(self) -> SampleClip:
-        """The session record."""
+    def record(
+        self, *, clocks: tuple[ClockReading, ...] = (), thinned: Sequence[str] = ()
+    ) -> SampleClip:
+        """The session record. `thinned`: ids of clips that it says were given up."""
         name = self.name(None)
         chain = self._open(name.clip_id)
         lines = [self._signed(chain, "open")]
+        for clip_id in thinned:
+            words = {"manifest_sha256": "ab" * 32, "frames": 90, "cause": "card full"}
+            span = {"start_pts_ns": START_PTS_NS, "end_pts_ns": START_PTS_NS + SECOND_NS}
+            lines.append(self._signed(chain, "thinned", thinned=clip_id, **words, **span))
         record = SessionRecord(
             session_id=name.session_id,
             device_id=self.device_id,
@@ -191,7 +198,8 @@ class SampleDevice:
             ended="stopped",
             clips=(self.name(0).clip_id,),
             gaps=(Gap(start_pts_ns=1, end_pts_ns=2, cause="lens cap"),),
-            clock=_clock(),
+            clock=self.clock,
+            clocks=clocks,
         )
         body = encode(record)
         files = {SESSION_FILE: self.sealer.seal(body).content}
@@ -204,7 +212,7 @@ class SampleDevice:
             device_id=self.device_id,
             agent_version="0.1.0",
             start_pts_ns=start,
-            clock=_clock(),
+            clock=self.clock,
             video=_video(fragments),
             pre_roll=PreRoll(asked_s=30.0, kept_s=29.0),
             tags=(Tag(label="muzzle", start_ns=0, end_ns=SECOND_NS, peak=0.9, mean=0.8),),
@@ -236,7 +244,7 @@ class SampleDevice:
             declared=(DeclaredLabel(key="exercise", value="drill", source="control"),),
             coverage=Coverage(due=15, scored=12, share=0.8, lost={"queue full": 3}),
             video=_video(1),
-            clock=_clock(),
+            clock=self.clock,
         )
 
     def _next_name(self) -> ClipName:
