@@ -157,7 +157,7 @@ class Rig:
         boot: int = 1,
         os_boot: str = "",
         fsync: Fsync = lambda descriptor: None,
-        free_bytes: Callable[[], int] = lambda: 1 << 40,
+        free_bytes: Callable[[], int] | None = lambda: 1 << 40,
         retention: config.Retention | None = None,
         power: PowerSource | None = None,
         **recorder: float,

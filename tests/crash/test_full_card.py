@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.config import Retention
@@ -15,7 +16,7 @@ from agent.errors import SpoolError
 from agent.services.housekeeping import Housekeeper
 from agent.services.recovery import recover_all
 from agent.services.sheet import label_sheet
-from agent.services.vault import SessionStub
+from agent.services.vault import SessionStub, ThinnedClip
 from agent.services.writer import (
     CardWriter,
     ClipLeft,
@@ -28,8 +29,9 @@ from agent.services.writer import (
     TidyJob,
 )
 from agent.storage.identity import next_boot
+from agent.storage.recorder_state import RecorderState
 from tests.clock import ManualClock
-from tests.recorder_rig import SESSION, Keys, make_vault, open_item
+from tests.recorder_rig import SESSION, Keys, Rig, make_vault, open_item
 from tests.unit.services.test_recovery import CLIP, RECORD, facts, fragment_labels_of, fragments
 from tests.unit.services.test_recovery import record as session_record
 
@@ -153,3 +155,51 @@ def test_a_boot_number_is_not_used_twice_over_a_full_card(card: SmallCard) -> No
     (card.folder / "filler").unlink()
     second = next_boot(card.folder, random_bytes=os.urandom)
     assert (second.epoch, second.boot) == (first.epoch, first.boot + 1)
+
+
+TIGHT = 160  # pages
+
+
+def test_a_recorder_that_fills_its_card_ends_the_session_and_keeps_all_of_it(
+    card: SmallCard,
+) -> None:
+    card.resize(TIGHT)
+    bounds = Retention(min_free_bytes=60 * PAGE, slack_bytes=8 * PAGE)
+    with Rig(card.folder, retention=bounds, free_bytes=None, fsync=os.fsync, clip_s=2) as rig:
+        rig.start()
+        for _ in range(60):
+            rig.run(1)
+            rig.written()
+            if rig.recorder.status().state != "recording":
+                break
+        rig.settle()
+        status, record = rig.recorder.status(), rig.item("record").record
+        assert record.ended == "card_full"
+        assert [gap.cause for gap in record.gaps] == ["card full"]
+        assert "card full" in rig.start().refused
+        clips = [rig.item(name[-4:]) for name in rig.outbox() if not name.endswith("record")]
+        assert sum(clip.frames for clip in clips) == status.frames_written > 0
+        assert not any(clip.manifest.recovered for clip in clips)
+        assert card.free_bytes() > 0
+
+
+def test_with_the_admins_leave_a_small_card_takes_a_long_session(card: SmallCard) -> None:
+    card.resize(TIGHT)
+    bounds = Retention(min_free_bytes=60 * PAGE, slack_bytes=8 * PAGE, overwrite_unsent=True)
+    with Rig(card.folder, retention=bounds, free_bytes=None, fsync=os.fsync, clip_s=2) as rig:
+        rig.start()
+        for _ in range(80):
+            rig.run(1)
+            rig.written()
+        assert rig.recorder.status().state == "recording"
+        rig.stop()
+        rig.run(1.5)
+        rig.settle()
+        item = rig.item("record")
+        gone = {line.thinned for line in item.lines if line.kind == "thinned"}
+        assert gone
+        # Given up for the record's own sake: noted for the next record.
+        notes = RecorderState(rig.settings.paths.state_dir).thinned()
+        gone |= {msgspec.json.decode(note, type=ThinnedClip).clip_id for note in notes}
+        assert gone | set(rig.outbox()) - {f"{SESSION}-record"} == set(item.record.clips)
+        assert item.record.gaps == ()
