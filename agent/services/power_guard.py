@@ -33,6 +33,7 @@ class PowerGuard:
         )
         self._readings: deque[PowerReading] = deque(maxlen=_KEPT)
         self._closed = threading.Event()
+        self._waking = threading.Lock()
         self._thread: threading.Thread | None = None
         self.reading = PowerReading()
 
@@ -45,8 +46,10 @@ class PowerGuard:
             self._thread.start()
 
     def close(self) -> None:
-        """Does not wait for a gauge that hangs: the thread ends with its read, or the process."""
-        self._closed.set()
+        """Nobody is woken afterwards. Does not wait for a gauge that hangs: the thread ends with
+        its read, or the process."""
+        with self._waking:
+            self._closed.set()
 
     def judge(self) -> Charge:
         """Take what was read since the last call."""
@@ -78,7 +81,9 @@ class PowerGuard:
         while not self._closed.is_set():
             reading = source.read()
             self._readings.append(reading)
-            if reading != last and not self._closed.is_set():
+            if reading != last:
                 last = reading
-                wake()
+                with self._waking:
+                    if not self._closed.is_set():
+                        wake()
             self._closed.wait(self._every_s)

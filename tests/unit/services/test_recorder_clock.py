@@ -112,7 +112,7 @@ def test_a_session_that_was_cut_off_keeps_the_time_it_learned(tmp_path: Path) ->
         rig.run(2)
         clock.correct_wall(START_WALL_NS, "trusted")
         rig.run(1)
-        rig.written()
+        rig.until(lambda: rig.recorder._writer.is_idle, "an idle card")
         shutil.copytree(tmp_path / "a" / "state", tmp_path / "b" / "state")
         shutil.copytree(tmp_path / "a" / "state", tmp_path / "c" / "state")
     with Rig(tmp_path / "b", keys=rig.keys, boot=2) as again:
