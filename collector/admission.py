@@ -47,8 +47,10 @@ class Admission:
         limits: TransferLimits,
         min_free_bytes: int,
         report: Report,
+        is_shared: bool,
     ) -> None:
         self._name = name
+        self._is_shared = is_shared
         self._store = store
         self._catalogue = catalogue
         self._clips = clips
@@ -64,9 +66,11 @@ class Admission:
         opened = decode(Open, payload, max_bytes=MAX_OPEN_BYTES)
         sha256 = manifest_hash(opened)
         ongoing = self._clips.get(device_id, clip_id)
-        if ongoing is not None and ongoing.verified.manifest_sha256 == sha256:
-            return ongoing
         try:
+            if ongoing is not None and ongoing.verified.manifest_sha256 == sha256:
+                if not self._is_shared or ongoing.catch_up():
+                    return ongoing
+                self._clips.drop(ongoing)
             return self._settled_before(clip_id, sha256, opened) or self._begin(
                 device_id, clip_id, opened, now_s
             )
@@ -107,6 +111,13 @@ class Admission:
     def _begin(self, device_id: str, clip_id: str, opened: Open, now_s: float) -> Ongoing:
         verified = check_open(device_id, clip_id, opened, self._keys_of)
         folder = self._store.incoming_folder(device_id, clip_id, verified.manifest_sha256)
+        with self._store.opening():
+            assembly = self._opened_folder(folder, opened, verified, now_s)
+        return self._ongoing(verified, assembly, now_s)
+
+    def _opened_folder(
+        self, folder: Path, opened: Open, verified: VerifiedOpen, now_s: float
+    ) -> Assembly:
         try:
             # Begun before: the size in force stays, the newer custody lines count.
             part_bytes = Assembly.load(folder, self._name).opened.part_bytes
@@ -115,16 +126,17 @@ class Admission:
             part_bytes = agreed_part_bytes(
                 opened.part_bytes, limits.part_bytes_min, limits.part_bytes_max
             )
-            self._check_room(device_id, verified.manifest, part_bytes, now_s)
+            self._check_room(verified.manifest, part_bytes, now_s)
         opened = msgspec.structs.replace(opened, part_bytes=part_bytes)
-        return self._ongoing(verified, Assembly.create(folder, opened, self._name), now_s)
+        return Assembly.create(folder, opened, self._name)
 
     def _resumed(self, folder: Path, now_s: float) -> Ongoing | None:
-        try:
-            assembly = Assembly.load(folder, self._name)
-        except StoreError:
-            discard(folder)  # a crash before it was worth anything
-            return None
+        with self._store.opening():
+            try:
+                assembly = Assembly.load(folder, self._name)
+            except StoreError:
+                discard(folder)  # a crash before it was worth anything
+                return None
         device_id, clip_id = folder.parent.name, folder.name.rsplit(".", 1)[0]
         sha256 = manifest_hash(assembly.opened)
         if self._catalogue.receipt(clip_id, sha256) is not None:
@@ -140,11 +152,10 @@ class Admission:
         builder = ClipBuilder(assembly, verified, self._unsealer)
         return Ongoing(verified, assembly, transfer, builder, now_s)
 
-    def _check_room(
-        self, device_id: str, manifest: Manifest, part_bytes: int, now_s: float
-    ) -> None:
+    def _check_room(self, manifest: Manifest, part_bytes: int, now_s: float) -> None:
         """Room on the disk for the parts and the clip, in the window budget, and among the
         transfers of this device: the one that lay longest makes way (it costs a resend)."""
+        device_id = manifest.device_id
         free = self._store.free_bytes()
         if free - 2 * manifest.total_bytes < self._min_free_bytes:
             raise NotYetError(
@@ -162,7 +173,16 @@ class Admission:
                 if ongoing.is_finishing:
                     continue
                 self._clips.drop(ongoing)
+            elif self._is_shared and not self._is_idle(folder):
+                continue
             discard(folder)
+
+    def _is_idle(self, folder: Path) -> bool:
+        """No other collector is making the clip in `folder` ready."""
+        try:
+            return Assembly.load(folder, self._name).claim()
+        except StoreError:
+            return True
 
     def _later(self, clip_id: str, sha256: str, why: str, delay_s: float) -> Later:
         self._report.complain(f"later {clip_id}", f"later: {clip_id}: {why}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 
@@ -61,6 +62,7 @@ def make_ingest(
     make_worker: MakeWorker = ThreadWorker,
     now_s: Callable[[], float] = time.monotonic,
     wall_ns: Callable[[], int] = time.time_ns,
+    random_word: Callable[[], str] = lambda: secrets.token_hex(16),
 ) -> Ingest:
     """The collector over `broker`, its store prepared and its catalogue reconciled.
 
@@ -69,6 +71,7 @@ def make_ingest(
     name = settings.collector.name
     store = Store(settings.collector.store_dir)
     catalogue, stored = _open_catalogue(store, report)
+    group = _group_name(settings, store, random_word)
     notary = Notary(keys.signer, name, wall_ns)
     refuser = Refuser(store, catalogue, notary, report)
     clips = OngoingClips(settings.transfer)
@@ -85,7 +88,9 @@ def make_ingest(
         limits=settings.transfer,
         min_free_bytes=settings.collector.min_free_bytes,
         report=report,
+        is_shared=bool(group),
     )
+    syncer = make_worker("sync", finished)
     completion = Completion(
         answers=answers,
         clips=clips,
@@ -93,10 +98,12 @@ def make_ingest(
         finisher=Finisher(store, stored, notary),
         refuser=refuser,
         unsealer=keys.unsealer,
+        syncer=syncer,
         opener=make_worker("open", finished),
         storer=make_worker("store", finished),
         report=report,
         now_s=now_s,
+        is_shared=bool(group),
     )
     ready = Ready(report, settings)
     return Ingest(
@@ -105,11 +112,11 @@ def make_ingest(
         admission=admission,
         completion=completion,
         clips=clips,
-        syncer=make_worker("sync", finished),
+        syncer=syncer,
         finished=finished,
         report=report,
         now_s=now_s,
-        shared_group=settings.collector.shared_group,
+        group=group,
         on_ready=ready.say_once,
         on_close=(catalogue.close, stored.close),
     )
@@ -119,11 +126,19 @@ def _open_catalogue(store: Store, report: Report) -> tuple[Catalogue, Catalogue]
     """The catalogue, true to the store, by one connection for each thread: the main thread asks,
     the storing worker writes."""
     store.prepare()
-    catalogue = Catalogue(store.catalogue_file)
+    with store.opening():  # SQLite makes a new file for one program at a time
+        catalogue = Catalogue(store.catalogue_file)
     added = reconcile(store, catalogue, report.line)
     if added:
         report.line(f"took {added} stored clips into the catalogue")
     return catalogue, Catalogue(store.catalogue_file)
+
+
+def _group_name(settings: CollectorSettings, store: Store, random_word: Callable[[], str]) -> str:
+    """The group on the broker, or "". To know its name is enough to take messages from it (Mosquitto
+    asks nobody who joins), so it ends in a word that only the collectors of this store know."""
+    shared = settings.collector.shared_group
+    return f"{shared}-{store.group_word(random_word)}" if shared else ""
 
 
 class Ready:

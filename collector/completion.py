@@ -23,6 +23,7 @@ from collector.unsealing import Unsealer
 from collector.workers import Then, Worker
 
 _MAX_WHY = 500
+_CLAIM_PATIENCE_S = 15.0
 
 
 class Completion:
@@ -37,10 +38,12 @@ class Completion:
         finisher: Finisher,
         refuser: Refuser,
         unsealer: Unsealer,
+        syncer: Worker,
         opener: Worker,
         storer: Worker,
         report: Report,
         now_s: Callable[[], float],
+        is_shared: bool,
     ) -> None:
         self._answers = answers
         self._clips = clips
@@ -48,10 +51,12 @@ class Completion:
         self._finisher = finisher
         self._refuser = refuser
         self._unsealer = unsealer
+        self._syncer = syncer
         self._opener = opener
         self._storer = storer
         self._report = report
         self._now_s = now_s
+        self._is_shared = is_shared
         self._jobs = 0
 
     @property
@@ -63,14 +68,56 @@ class Completion:
         self._storer.stop()
 
     def proceed(self, ongoing: Ongoing) -> None:
-        """Build what became whole; store the clip when all of it is durable."""
+        """Build what became whole; store the clip when all of it is durable.
+
+        In a group nothing is built before the clip is complete, and then by one collector: so
+        that two of them share the work in place of doing it twice."""
         if ongoing.is_finishing:
             return
         if ongoing.transfer.is_complete:
-            ongoing.is_finishing = True
-            self._open(ongoing, finish=True)
-        elif ongoing.new_whole_files():
+            self._finish(ongoing)
+        elif not self._is_shared and ongoing.new_whole_files():
             self._open(ongoing, finish=False)
+
+    def _finish(self, ongoing: Ongoing) -> None:
+        if self._is_shared and not self._is_ours(ongoing):
+            return
+        ongoing.is_finishing = True
+        self._open(ongoing, finish=True)
+
+    def _is_ours(self, ongoing: Ongoing) -> bool:
+        """In a group: True when this collector is the one to make the complete clip ready.
+
+        A claim saves work and decides nothing: storing is exactly once without it. So one that is
+        held for too long (its collector hangs) is passed over."""
+        now_s, assembly = self._now_s(), ongoing.assembly
+        if ongoing.complete_s is None:
+            ongoing.complete_s = now_s
+        try:
+            if not assembly.claim() and now_s - ongoing.complete_s <= _CLAIM_PATIENCE_S:
+                return False
+            if not ongoing.catch_up():
+                self.let_go(ongoing)
+                return False
+        except StoreError as error:
+            self.put_off(ongoing, error)
+            return False
+        receipt = self._receipt(ongoing)
+        if receipt is not None:  # stored by a collector that was killed before it could tidy up
+            self._answer_stored(ongoing, receipt)
+            self._discard(ongoing)
+        elif not ongoing.transfer.is_complete:  # another one found a file damaged
+            ongoing.complete_s = None
+            assembly.release()
+        return receipt is None and ongoing.transfer.is_complete
+
+    def let_go(self, ongoing: Ongoing) -> None:
+        """Forget a transfer without a word; what is on disk stays."""
+        if ongoing.is_finishing:
+            return
+        self._clips.drop(ongoing)
+        builder = ongoing.builder
+        self._opener.submit(lambda: _closed(builder))
 
     def put_off(self, ongoing: Ongoing, error: StoreError | NotYetError) -> None:
         """Say `later` (or `stored`, when another collector was faster); the parts stay on disk.
@@ -79,13 +126,11 @@ class Completion:
         builder must not begin anew in its folder meanwhile."""
         if ongoing.is_finishing:
             return
-        self._clips.drop(ongoing)
-        builder = ongoing.builder
-        self._opener.submit(lambda: _closed(builder))
+        self.let_go(ongoing)
         sha256 = ongoing.verified.manifest_sha256
         receipt = self._receipt(ongoing)
         if receipt is not None:
-            self._send(ongoing, Stored(manifest_sha256=sha256, receipt=receipt))
+            self._answer_stored(ongoing, receipt)
             return
         delay_s = error.delay_s if isinstance(error, NotYetError) else STORE_DELAY_S
         self._report.complain(f"later {ongoing.clip_id}", f"later: {ongoing.clip_id}: {error}")
@@ -135,9 +180,7 @@ class Completion:
     def _stored(self, ongoing: Ongoing, stored: StoredClip) -> None:
         self._jobs -= 1
         verified = ongoing.verified
-        answer = Stored(manifest_sha256=verified.manifest_sha256, receipt=stored.receipt)
-        self._send(ongoing, answer)
-        self._clips.drop(ongoing)
+        self._answer_stored(ongoing, stored.receipt)
         for remark in stored.remarks:
             self._report.line(remark)
         self._report.event(
@@ -150,9 +193,16 @@ class Completion:
         )
         self._discard(ongoing)
 
+    def _answer_stored(self, ongoing: Ongoing, receipt: str) -> None:
+        sha256 = ongoing.verified.manifest_sha256
+        self._send(ongoing, Stored(manifest_sha256=sha256, receipt=receipt))
+        self._clips.drop(ongoing)
+
     def _failed(self, ongoing: Ongoing, builder: ClipBuilder, error: Exception) -> None:
         self._jobs -= 1
         ongoing.is_finishing = False
+        ongoing.complete_s = None
+        ongoing.assembly.release()
         if ongoing.builder is not builder or not self._clips.holds(ongoing):
             return
         match error:
@@ -169,22 +219,23 @@ class Completion:
     def _ask_again(self, ongoing: Ongoing, error: DamagedFileError) -> None:
         """The parts of a damaged file count as never received; the clip is built anew."""
         self._report.line(f"{ongoing.clip_id}: {error}; asking for it again")
-        durable = ongoing.transfer.forget(error.offset, error.length)
-        try:
-            ongoing.assembly.record(durable)
-        except StoreError as failure:
-            self.put_off(ongoing, failure)
-            return
+        transfer, assembly = ongoing.transfer, ongoing.assembly
+        lost = transfer.forget(error.offset, error.length)
+
+        def job() -> Then:
+            try:
+                assembly.record(lost=lost)
+            except StoreError as exc:
+                failure = exc
+                return lambda: self.put_off(ongoing, failure)
+            return transfer.forgotten
+
+        # By the worker that records what was synced: so no sync from before can name them again.
+        self._syncer.submit(job)
         ongoing.build_again(ClipBuilder(ongoing.assembly, ongoing.verified, self._unsealer))
-        window = self._clips.window_bytes(
-            ongoing.device_id, ongoing.transfer.part_bytes, self._now_s()
-        )
-        self._send(
-            ongoing,
-            ongoing.transfer.need(
-                ongoing.verified.manifest_sha256, window or ongoing.transfer.part_bytes
-            ),
-        )
+        window = self._clips.window_bytes(ongoing.device_id, transfer.part_bytes, self._now_s())
+        need = transfer.need(ongoing.verified.manifest_sha256, window or transfer.part_bytes)
+        self._send(ongoing, need)
 
     def _refuse(self, ongoing: Ongoing, error: RefusedError) -> None:
         never = self._refuser.refuse(

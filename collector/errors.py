@@ -7,6 +7,10 @@ class StoreError(AgentError):
     """The disk or the catalogue refused. The camera is asked to come again."""
 
 
+class GoneError(StoreError):
+    """Another collector of the group ended this transfer: stored it, refused it or dropped it."""
+
+
 class NotYetError(AgentError):
     """Something on this side is missing that a person can mend (a key, space, a rate): the camera
     is told `later` with this reason. `delay_s`: how much later."""

@@ -7,10 +7,7 @@ start; a clip that another collector of the group stored meanwhile answers with 
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -29,8 +26,6 @@ from collector.store import (
     read_receipt,
 )
 from collector.verification import VerifiedOpen
-
-_LOCK_FILE = ".storing"
 
 
 class StoredClip(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +49,7 @@ class Finisher:
         with a new builder."""
         built = builder.finish()
         manifest, sha256 = verified.manifest, verified.manifest_sha256
-        with _only_one(self._store.root):
+        with self._store.storing():
             folder, conflict = self._store.folder_of(manifest, sha256)
             if not folder.is_dir():
                 self._write_receipt(built, verified, conflict)
@@ -111,17 +106,3 @@ def reconcile(store: Store, catalogue: Catalogue, warn: Callable[[str], None]) -
         except (AgentError, WireError, OSError, ValueError, LookupError) as error:
             warn(f"{folder} cannot be taken into the catalogue ({error})")
     return added
-
-
-@contextlib.contextmanager
-def _only_one(root: Path) -> Iterator[None]:
-    """One collector at a time decides whether a clip is new. The lock dies with its process."""
-    try:
-        descriptor = os.open(root / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as exc:
-        raise StoreError(f"{root / _LOCK_FILE}: {exc.strerror}") from exc
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -17,7 +17,7 @@ from agent.wire.transfer import CRC_PROPERTY, Need
 from collector.admission import Admission
 from collector.answers import Answers
 from collector.completion import Completion
-from collector.errors import StoreError
+from collector.errors import GoneError, StoreError
 from collector.ongoing import Ongoing, OngoingClips
 from collector.report import Report
 from collector.workers import Finished, Then, Worker
@@ -25,6 +25,8 @@ from collector.workers import Finished, Then, Worker
 _IDLE_WAIT_S = 0.05
 _BUSY_WAIT_S = 0.002
 _ITEMS_PER_STEP = 64
+LOOK_EVERY_S = 1.0
+_SILENT_S = 600.0
 
 
 class Ingest:
@@ -42,7 +44,7 @@ class Ingest:
         finished: Finished,
         report: Report,
         now_s: Callable[[], float],
-        shared_group: str = "",
+        group: str = "",
         on_ready: Callable[[], None],
         on_close: Sequence[Callable[[], None]] = (),
     ) -> None:
@@ -55,12 +57,13 @@ class Ingest:
         self._finished = finished
         self._report = report
         self._now_s = now_s
-        self._shared = bool(shared_group)
+        self._is_shared = bool(group)
         self._on_ready = on_ready
         self._on_close = on_close
         self._unacked: dict[tuple[str, str], Ongoing] = {}
         self._syncs = 0
-        prefix = f"$share/{shared_group}/" if shared_group else ""
+        self._look_due_s = now_s() + LOOK_EVERY_S
+        prefix = f"$share/{group}/" if group else ""
         for topics in (UP_MANIFESTS, UP_PARTS):
             broker.subscribe(prefix + topics)
 
@@ -85,6 +88,7 @@ class Ingest:
             self._take(item)
         happened |= self._finished.conclude()
         self._sync_due()
+        self._look_around()
         return happened
 
     def close(self) -> None:
@@ -102,7 +106,8 @@ class Ingest:
             case Connected():
                 self._on_ready()
                 for ongoing in self._clips:
-                    self._send_need(ongoing)
+                    if self._is_current(ongoing):
+                        self._send_need(ongoing)
             case Disconnected(reason=reason):
                 self._report.complain("broker", f"broker: {reason}; trying again")
             case _:
@@ -133,7 +138,7 @@ class Ingest:
     def _part(self, place: UpClip, part: int, item: Arrived) -> None:
         now_s = self._now_s()
         ongoing = self._clips.get(place.device_id, place.clip_id)
-        if ongoing is None and self._shared:
+        if ongoing is None and self._is_shared:
             ongoing = self._admission.opened_elsewhere(place.device_id, place.clip_id, now_s)
             if ongoing is not None:
                 self._clips.add(ongoing)
@@ -159,6 +164,32 @@ class Ingest:
         transfer.wrote(part, now_s)
         self._completion.proceed(ongoing)
 
+    def _look_around(self) -> None:
+        """See what others of the group did: end what they ended, go on with what they left (one
+        that was killed says nothing). Let go of transfers whose camera has long been silent."""
+        now_s = self._now_s()
+        if now_s < self._look_due_s:
+            return
+        self._look_due_s = now_s + LOOK_EVERY_S
+        for ongoing in self._clips:
+            if ongoing.is_finishing or ongoing.transfer.is_syncing:
+                continue
+            if now_s - ongoing.heard_s > _SILENT_S:
+                self._completion.let_go(ongoing)
+            elif self._is_shared and self._is_current(ongoing):
+                self._completion.proceed(ongoing)
+
+    def _is_current(self, ongoing: Ongoing) -> bool:
+        """False when another collector ended this transfer: then it is dropped here too."""
+        try:
+            if not self._is_shared or ongoing.catch_up():
+                return True
+        except StoreError as error:
+            self._disk_refused(ongoing, error)
+            return False
+        self._completion.let_go(ongoing)
+        return False
+
     def _sync_due(self) -> None:
         now_s = self._now_s()
         for key, ongoing in list(self._unacked.items()):
@@ -170,34 +201,40 @@ class Ingest:
 
     def _sync(self, ongoing: Ongoing) -> None:
         parts = ongoing.transfer.begin_sync()
-        durable = ongoing.transfer.durable | parts
-        assembly, shared = ongoing.assembly, self._shared
+        assembly, is_shared = ongoing.assembly, self._is_shared
 
         def job() -> Then:
             try:
                 if parts:
                     assembly.sync()
-                    assembly.record(durable)
-                others = assembly.durable_parts() if shared else set()
+                    record = assembly.record(parts)
+                    durable = record.parts() if is_shared else None
+                else:
+                    durable = assembly.durable_parts() if is_shared else None
             except StoreError as exc:
                 error = exc
                 return lambda: self._sync_failed(ongoing, error)
-            return lambda: self._synced(ongoing, others)
+            return lambda: self._synced(ongoing, durable)
 
         self._syncs += 1
         self._syncer.submit(job)
 
-    def _synced(self, ongoing: Ongoing, others: set[int]) -> None:
+    def _synced(self, ongoing: Ongoing, recorded: set[int] | None) -> None:
         self._syncs -= 1
         ongoing.transfer.synced()
-        ongoing.transfer.also_durable(others)
+        if recorded is not None:
+            ongoing.transfer.recorded(recorded)
         if self._clips.holds(ongoing):
             self._send_need(ongoing)
             self._completion.proceed(ongoing)
 
     def _sync_failed(self, ongoing: Ongoing, error: StoreError) -> None:
         self._syncs -= 1
-        self._disk_refused(ongoing, error)
+        if isinstance(error, GoneError):
+            ongoing.transfer.sync_failed()
+            self._completion.let_go(ongoing)
+        else:
+            self._disk_refused(ongoing, error)
 
     def _disk_refused(self, ongoing: Ongoing, error: StoreError) -> None:
         """Forget what is not durable; the camera keeps the clip and comes again."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from collector.assembly import Assembly
 from collector.building import ClipBuilder
 from collector.config import Transfer as TransferLimits
+from collector.errors import GoneError
 from collector.transfers import Transfer, window_bytes
 from collector.verification import VerifiedOpen
 
@@ -32,6 +33,7 @@ class Ongoing:
         self.began_s = now_s
         self.heard_s = now_s
         self.is_finishing = False
+        self.complete_s: float | None = None  # since when all parts were seen durable
         self.damaged: set[int] = set()
         ends, end = [], 0
         for entry in verified.manifest.files:
@@ -62,6 +64,15 @@ class Ongoing:
         ):
             self._whole_files += 1
         return self._whole_files > before
+
+    def catch_up(self) -> bool:
+        """Take over what the group's record says by now. False: another collector ended this
+        transfer. Raises StoreError."""
+        try:
+            self.transfer.recorded(self.assembly.durable_parts())
+        except GoneError:
+            return False
+        return True
 
     def build_again(self, builder: ClipBuilder) -> None:
         """A new builder takes all files from the first on."""

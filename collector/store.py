@@ -4,6 +4,7 @@
     <store_dir>/incoming/<device_id>/<clip_id>.<hash>/          transfers under way (`assembly`)
     <store_dir>/refused/<device_id>/<clip_id>.<hash>.json       evidence of what was refused
     <store_dir>/catalogue.sqlite                                the index (`catalogue`)
+    <store_dir>/group                                           see `Store.group_word`
 
 All names are ids that `agent.wire` checked, so no name leads out of the tree.
 """
@@ -11,8 +12,9 @@ All names are ids that `agent.wire` checked, so no name leads out of the tree.
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,11 +23,14 @@ from agent.storage import atomic
 from agent.wire.custody import CustodyLine
 from agent.wire.manifest import CUSTODY_FILE, MANIFEST_FILE, Manifest, decode_manifest
 from collector.errors import StoreError
+from collector.locking import locked_file
 
 RECEIPT_FILE = "receipt.json"
 _CONFLICT = ".conflict-"
 _HASH_CHARS = 12
 _EVIDENCE_PER_DEVICE = 64
+_OPENING_LOCK = ".opening"
+_STORING_LOCK = ".storing"
 
 
 class StoredReceipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +54,7 @@ class Store:
         self.root = store_dir
         self.incoming = store_dir / "incoming"
         self.catalogue_file = store_dir / "catalogue.sqlite"
+        self.group_file = store_dir / "group"
 
     def prepare(self) -> None:
         """Make the folders. Raises StoreError when the disk refuses."""
@@ -60,6 +66,30 @@ class Store:
                 f"store {self.root} cannot be made ({exc.strerror})",
                 remedy="check collector.store_dir, its owner and its disk",
             ) from exc
+
+    @contextlib.contextmanager
+    def opening(self) -> Iterator[None]:
+        """Hold off the other collectors of this store from beginning and dropping transfers.
+        Raises StoreError."""
+        with locked_file(self.root / _OPENING_LOCK):
+            yield
+
+    @contextlib.contextmanager
+    def storing(self) -> Iterator[None]:
+        """One collector at a time decides whether a clip is new. Raises StoreError."""
+        with locked_file(self.root / _STORING_LOCK):
+            yield
+
+    def group_word(self, make: Callable[[], str]) -> str:
+        """A word that the collectors of this store share and nobody else knows; `make` gives it
+        when there is none yet. Raises StoreError."""
+        try:
+            with self.opening():
+                if not self.group_file.exists():
+                    atomic.write_file(self.group_file, make().encode("ascii"))
+                return self.group_file.read_text("ascii")
+        except (OSError, UnicodeDecodeError) as exc:
+            raise StoreError(f"{self.group_file}: {exc}") from exc
 
     def free_bytes(self) -> int:
         """What an ordinary process may still write."""

@@ -31,6 +31,7 @@ class Transfer:
         self._written_contiguous = 0
         self._unsynced: set[int] = set()
         self._syncing: frozenset[int] | None = None
+        self._forgotten: set[int] = set()
         self._first_unacked_s: float | None = None
         self._last_part_s = 0.0
         self._advance()
@@ -49,15 +50,21 @@ class Transfer:
         """The store took `part`; it is not durable yet."""
         self._written.add(part)
         self._unsynced.add(part)
+        self._forgotten.discard(part)
         self._touch(now_s)
         self._advance()
 
-    def also_durable(self, parts: Iterable[int]) -> None:
-        """Another collector of the group made these durable."""
-        found = {part for part in parts if 0 <= part < self.parts}
-        self._written |= found
-        self._durable |= found
-        self._advance()
+    def recorded(self, parts: Iterable[int]) -> None:
+        """What the record of all collectors names now: more than was known, or less where another
+        one found a file damaged."""
+        found = {part for part in parts if 0 <= part < self.parts} - self._forgotten
+        shrunk = not self._durable <= found
+        self._durable = found
+        self._written = found | self._unsynced | (self._syncing or frozenset())
+        if shrunk:
+            self._recount()
+        else:
+            self._advance()
 
     def came_again(self, now_s: float) -> None:
         """A part that is here already: the camera missed our word, so say it again."""
@@ -98,14 +105,19 @@ class Transfer:
 
     def forget(self, offset: int, length: int) -> set[int]:
         """The bytes [offset, offset + length) are not what they should be: their parts are asked
-        for again. Returns what stays durable."""
+        for again, and no record that names them is believed until `forgotten`. Returns them."""
         wrong = set(range(offset // self.part_bytes, -(-(offset + length) // self.part_bytes)))
         for parts in (self._written, self._durable, self._unsynced):
             parts -= wrong
         if self._syncing is not None:
             self._syncing -= wrong
+        self._forgotten |= wrong
         self._recount()
-        return set(self._durable)
+        return wrong
+
+    def forgotten(self) -> None:
+        """The record names them no more."""
+        self._forgotten.clear()
 
     @property
     def durable(self) -> set[int]:

@@ -75,7 +75,10 @@ class CollectorFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fleet(msgspec.Struct, frozen=True, kw_only=True):
-    """All paths of one fleet; its broker listens on `host`:`port`."""
+    """All paths of one fleet; its broker listens on `host`:`port`.
+
+    `more_collectors`: certificates by name for others of the collector's group, which share its
+    keys."""
 
     directory: Path
     host: str
@@ -83,6 +86,7 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: Path
     broker: BrokerFiles
     collector: CollectorFiles
+    more_collectors: dict[str, TlsFiles] = {}
     devices: tuple[DeviceFiles, ...]
 
     def device(self, device_id: str) -> DeviceFiles:
@@ -110,7 +114,12 @@ def free_port(choose: Callable[[Sequence[int]], int] = secrets.choice) -> int:
 
 
 def make_fleet(
-    directory: Path, devices: Sequence[str] = ("cam01",), *, port: int = 0, now: Now = utc_now
+    directory: Path,
+    devices: Sequence[str] = ("cam01",),
+    *,
+    port: int = 0,
+    more_collectors: Sequence[str] = (),
+    now: Now = utc_now,
 ) -> Fleet:
     """Make all keys, certificates and the broker's configuration in `directory`.
 
@@ -118,13 +127,13 @@ def make_fleet(
     Raises KeyFileError: a bad or repeated device id, the folder not empty or not writable.
     """
     directory = directory.absolute()
-    _check_ids(devices)
+    _check_ids([*devices, *more_collectors])
     try:
         if directory.exists() and any(directory.iterdir()):
             raise KeyFileError(
                 f"fleet folder {directory} is not empty", remedy="give a new folder, or delete it"
             )
-        return _make(directory, devices, port or free_port(), now)
+        return _make(directory, devices, more_collectors, port or free_port(), now)
     except OSError as exc:
         raise KeyFileError(
             f"fleet folder {directory} cannot be written ({exc.strerror})",
@@ -144,12 +153,14 @@ def open_fleet(directory: Path) -> Fleet:
         ) from exc
 
 
-def _make(directory: Path, devices: Sequence[str], port: int, now: Now) -> Fleet:
+def _make(
+    directory: Path, devices: Sequence[str], more_collectors: Sequence[str], port: int, now: Now
+) -> Fleet:
     authority = Authority("Sightline throw-away CA", now=now)
     ca_file = directory / "ca" / "ca.pem"
     _write(ca_file, authority.issued.certificate, _PUBLIC)
     _write(directory / "ca" / "ca.key", authority.issued.private_key, _PRIVATE)
-    broker = _make_broker(directory / "broker", authority, ca_file, port)
+    broker = _make_broker(directory / "broker", authority, ca_file, port, more_collectors)
     collector = _make_collector(directory / "collector", authority)
     fleet = Fleet(
         directory=directory,
@@ -158,6 +169,12 @@ def _make(directory: Path, devices: Sequence[str], port: int, now: Now) -> Fleet
         ca_file=ca_file,
         broker=broker,
         collector=collector,
+        more_collectors={
+            name: _write_tls(
+                collector.directory / name / "tls", "collector", authority, authority.client(name)
+            )
+            for name in more_collectors
+        },
         devices=tuple(
             _make_device(directory / "devices" / name, name, authority, collector)
             for name in devices
@@ -167,7 +184,9 @@ def _make(directory: Path, devices: Sequence[str], port: int, now: Now) -> Fleet
     return fleet
 
 
-def _make_broker(folder: Path, authority: Authority, ca_file: Path, port: int) -> BrokerFiles:
+def _make_broker(
+    folder: Path, authority: Authority, ca_file: Path, port: int, more_collectors: Sequence[str]
+) -> BrokerFiles:
     files = BrokerFiles(
         conf_file=folder / "mosquitto.conf",
         acl_file=folder / "acl",
@@ -179,7 +198,8 @@ def _make_broker(folder: Path, authority: Authority, ca_file: Path, port: int) -
     server = authority.server("localhost", ["localhost"], ["127.0.0.1", "::1"])
     _write(files.cert_file, server.certificate, _PUBLIC)
     _write(files.key_file, server.private_key, _PRIVATE)
-    _write(files.acl_file, access_list([COLLECTOR_ID]).encode(), _PRIVATE)
+    acl = access_list([COLLECTOR_ID, *more_collectors])
+    _write(files.acl_file, acl.encode(), _PRIVATE)
     _write(files.conf_file, configuration(files, port).encode(), _PRIVATE)
     return files
 
