@@ -39,7 +39,10 @@ def access_list(collectors: list[str]) -> str:
     a collector reads every `up` and writes every `down`.
 
     `%u` is the username: the CN of the client's certificate. Mosquitto 2.0 lets anyone subscribe
-    and checks the right to read at each delivery; it also does so for `$share` subscriptions.
+    and checks the right to read at each delivery; it also does so for `$share` subscriptions, and
+    what it had dealt to a client that may not read it is gone. No line here can forbid to join
+    (only the dynamic-security plugin sees subscriptions), so the collectors keep their group's
+    name secret: nobody joins a group that he cannot name.
     """
     lines = [
         f"pattern write {ROOT}/up/%u/#",
