@@ -20,7 +20,8 @@ class Identity(Section, frozen=True):
 
     `shared_group`: several collectors over one `store_dir` share the load; each needs a name of
     its own. On the broker the group's name goes on with a secret word that lies in `store_dir`,
-    so that no device can join it. A clip that would leave less than `min_free_bytes` on the disk is asked for later.
+    so that no device can join it. A clip that would leave less than `min_free_bytes` on the disk is
+    asked for later.
     """
 
     name: Id
