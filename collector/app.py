@@ -135,8 +135,9 @@ def _open_catalogue(store: Store, report: Report) -> tuple[Catalogue, Catalogue]
 
 
 def _group_name(settings: CollectorSettings, store: Store, random_word: Callable[[], str]) -> str:
-    """The group on the broker, or "". To know its name is enough to take messages from it (Mosquitto
-    asks nobody who joins), so it ends in a word that only the collectors of this store know."""
+    """The group's name on the broker, or "". Whoever knows it can take messages from the group
+    (Mosquitto asks nobody who joins): so it ends in a word that only this store's collectors know.
+    """
     shared = settings.collector.shared_group
     return f"{shared}-{store.group_word(random_word)}" if shared else ""
 

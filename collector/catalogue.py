@@ -198,7 +198,7 @@ class Catalogue:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as exc:
+        except (sqlite3.Error, OverflowError) as exc:
             raise StoreError(
                 f"catalogue {self._file}: {exc}",
                 remedy="free space, or move the file away: it is rebuilt from the store",

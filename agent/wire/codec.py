@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -11,6 +11,11 @@ from agent.errors import WireError
 T = TypeVar("T")
 
 MAX_MESSAGE_BYTES = 1024 * 1024
+
+# JSON bounds no number, but what stores them does (SQLite: 64 bits). A time in nanoseconds reaches
+# from 1823 to 2116, so that the difference of two still fits; a count leaves room for sums.
+TimeNs = Annotated[int, msgspec.Meta(gt=-(1 << 62), lt=1 << 62)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):

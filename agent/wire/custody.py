@@ -10,11 +10,9 @@ its last line. A line for a fragment is durable before the fragment's file gets 
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Literal
+from typing import Literal
 
-import msgspec
-
-from agent.wire.codec import Message
+from agent.wire.codec import Count, Message, TimeNs
 from agent.wire.manifest import Sha256
 
 ClockTrust = Literal["trusted", "untrusted"]
@@ -39,20 +37,20 @@ class CustodyLine(Message, frozen=True, kw_only=True):
     """
 
     kind: LineKind
-    n: Annotated[int, msgspec.Meta(ge=0)]
+    n: Count
     prev: Sha256
     clip_id: str
-    boot_counter: int
-    mono_ns: int
-    wall_ns: int
+    boot_counter: Count
+    mono_ns: TimeNs
+    wall_ns: TimeNs
     clock_trust: ClockTrust
-    index: int | None = None
+    index: Count | None = None
     ct_sha256: Sha256 | None = None
-    ct_bytes: int | None = None
+    ct_bytes: Count | None = None
     pt_sha256: Sha256 | None = None
-    start_pts_ns: int | None = None
-    end_pts_ns: int | None = None
-    frames: int | None = None
+    start_pts_ns: TimeNs | None = None
+    end_pts_ns: TimeNs | None = None
+    frames: Count | None = None
     cause: str | None = None
     sheet_sha256: Sha256 | None = None
     manifest_sha256: Sha256 | None = None

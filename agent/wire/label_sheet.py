@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from agent.wire.codec import Message
+from agent.wire.codec import Count, Message, TimeNs
 from agent.wire.custody import ClockTrust
 
 MAX_SHEET_BYTES = 16 * 1024 * 1024
@@ -22,8 +22,8 @@ class Tag(msgspec.Struct, frozen=True, kw_only=True):
     began before the clip / goes on after it."""
 
     label: str
-    start_ns: int
-    end_ns: int
+    start_ns: TimeNs
+    end_ns: TimeNs
     peak: float
     mean: float
     continued: bool = False
@@ -34,7 +34,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     """Raw scores. `values[i][j]`: score in 0..1 of `labels[j]` on the frame at `offsets_ns[i]`."""
 
     labels: tuple[str, ...] = ()
-    offsets_ns: tuple[int, ...] = ()
+    offsets_ns: tuple[TimeNs, ...] = ()
     values: tuple[tuple[float, ...], ...] = ()
 
 
@@ -49,15 +49,15 @@ class DeclaredLabel(msgspec.Struct, frozen=True, kw_only=True):
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """The wearer's press while recording; `offset_ns` from the clip's first frame."""
 
-    offset_ns: int
+    offset_ns: TimeNs
     source: str
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
     """An interval that was not recorded. `cause` in a few plain words."""
 
-    start_pts_ns: int
-    end_pts_ns: int
+    start_pts_ns: TimeNs
+    end_pts_ns: TimeNs
     cause: str
 
 
@@ -65,21 +65,21 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     """Of the `due` model frames of this clip, `scored` were scored; `lost` says why the rest were
     not (cause -> frames). `share` = scored / due, 0 when none was due."""
 
-    due: int
-    scored: int
+    due: Count
+    scored: Count
     share: float
-    lost: dict[str, int] = {}
+    lost: dict[str, Count] = {}
 
 
 class Video(msgspec.Struct, frozen=True, kw_only=True):
     """`frames` counted in the MP4; `duration_ns` from first frame to the end of the last."""
 
     codec: str
-    width: int
-    height: int
+    width: Count
+    height: Count
     frame_rate_hz: float
-    frames: int
-    duration_ns: int
+    frames: Count
+    duration_ns: TimeNs
     encoder: str
     source: str
 
@@ -107,9 +107,9 @@ class ModelProvenance(msgspec.Struct, frozen=True, kw_only=True):
 class ClockReading(msgspec.Struct, frozen=True, kw_only=True):
     """Wall time belongs to `mono_ns` (CLOCK_BOOTTIME) of boot `boot_counter`, as far as trusted."""
 
-    boot_counter: int
-    mono_ns: int
-    wall_ns: int
+    boot_counter: Count
+    mono_ns: TimeNs
+    wall_ns: TimeNs
     trust: ClockTrust
 
 
@@ -121,7 +121,7 @@ class LabelSheet(Message, frozen=True, kw_only=True):
     session_id: str
     device_id: str
     agent_version: str
-    start_pts_ns: int
+    start_pts_ns: TimeNs
     clock: ClockReading
     video: Video
     pre_roll: PreRoll | None = None
@@ -141,12 +141,12 @@ class FragmentLabels(Message, frozen=True, kw_only=True):
     built. `tags` are spans known so far that touch the fragment; times are pts."""
 
     clip_id: str
-    index: int
-    start_pts_ns: int
-    end_pts_ns: int
+    index: Count
+    start_pts_ns: TimeNs
+    end_pts_ns: TimeNs
     scores: Scores = Scores()
     tags: tuple[Tag, ...] = ()
-    marks_pts_ns: tuple[int, ...] = ()
+    marks_pts_ns: tuple[TimeNs, ...] = ()
     declared: tuple[DeclaredLabel, ...] = ()
     gaps: tuple[Gap, ...] = ()
     coverage: Coverage
@@ -168,12 +168,12 @@ class SessionRecord(Message, frozen=True, kw_only=True):
     session_id: str
     device_id: str
     agent_version: str
-    start_pts_ns: int
-    stop_pts_ns: int | None
+    start_pts_ns: TimeNs
+    stop_pts_ns: TimeNs | None
     ended: Literal["stopped", "capped", "recovered", "camera_lost", "card_full", "low_battery"]
     clips: tuple[str, ...]
-    marks_pts_ns: tuple[int, ...] = ()
-    late_marks_pts_ns: tuple[int, ...] = ()
+    marks_pts_ns: tuple[TimeNs, ...] = ()
+    late_marks_pts_ns: tuple[TimeNs, ...] = ()
     declared: tuple[DeclaredLabel, ...] = ()
     gaps: tuple[Gap, ...] = ()
     clock: ClockReading

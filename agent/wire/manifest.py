@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from agent.errors import WireError
-from agent.wire.codec import Message, decode
+from agent.wire.codec import Count, Message, TimeNs, decode
 from agent.wire.ids import ClipName, parse_clip_id
 
 SHEET_FILE = "labels.json.age"
@@ -59,9 +59,9 @@ class Manifest(Message, frozen=True, kw_only=True):
     clip_id: str
     device_id: str
     session_id: str
-    start_pts_ns: int
-    end_pts_ns: int
-    frames: Annotated[int, msgspec.Meta(ge=0)]
+    start_pts_ns: TimeNs
+    end_pts_ns: TimeNs
+    frames: Count
     fragments: Annotated[int, msgspec.Meta(ge=0, le=MAX_FILES)]
     recovered: bool = False
     priority: Priority = "plain"

@@ -17,7 +17,7 @@ from agent.wire.ids import ClipName
 from agent.wire.manifest import SHEET_FILE, fragment_file
 from agent.wire.transfer import Later, Need, Never
 from tests.collector_rig import PART_BYTES, Camera, Rig, later, never, stored
-from tests.sample_clip import EPOCH, SampleClip, SampleDevice
+from tests.sample_clip import EPOCH, SECOND_NS, SampleClip, SampleDevice
 
 Lines = tuple[str, ...]
 FRAGMENTS = 3
@@ -239,3 +239,27 @@ def test_no_tampered_manifest_is_believed(
     changed = structs.replace(clip, manifest=structs.replace(clip.manifest, **edit(clip)))
     answer = Camera(rig).send_open(clip.clip_id, changed.opened(PART_BYTES))
     assert rig.refusal(never(answer)).why == rig.said("refused")[-1]["why"]
+
+
+@pytest.mark.parametrize("start_pts_ns", [1 << 62, 1 << 63, 10**30, -(1 << 62)])
+@pytest.mark.parametrize("kind", ["clip", "recovered_clip", "record"])
+def test_number_that_nothing_can_store_is_refused_though_the_device_itself_signed_it(
+    rig: Rig, start_pts_ns: int, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.sample_clip.START_PTS_NS", start_pts_ns)
+    device, camera = rig.device(), Camera(rig)
+    never(camera.deliver(getattr(device, kind)()))
+    rig.stop()
+    rig.start()
+    monkeypatch.undo()
+    stored(camera.deliver(rig.device(seed=5).clip()))
+
+
+@pytest.mark.parametrize("start_pts_ns", [(1 << 62) - 90 * SECOND_NS, -(1 << 62) + SECOND_NS])
+def test_largest_times_that_are_allowed_can_be_stored(
+    rig: Rig, start_pts_ns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.sample_clip.START_PTS_NS", start_pts_ns)
+    device, camera = rig.device(), Camera(rig)
+    stored(camera.deliver(device.clip()))
+    stored(camera.deliver(device.recovered_clip()))
