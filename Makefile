@@ -4,10 +4,14 @@ PYTHON ?=
 VENV ?= .venv
 T ?= tests
 FOOTAGE ?=
+FUZZ_S ?= 60
+ROUNDS ?= 30
+SEED ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 READY_TEST := $(VENV)/ready-test
+READY_FUZZ := $(VENV)/ready-fuzz
 PINS := $(wildcard requirements/py*.txt)
 # Another interpreter than the environment was made with: make it anew.
 ifneq ($(PYTHON),)
@@ -17,10 +21,10 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types floors bench docs clean remake
+.PHONY: help setup demo test check lint types floors bench fuzz kill-matrix docs clean remake
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 	@echo
 	@echo "  T=PATH narrows test, FOOTAGE=DIR gives demo other clips, PYTHON=PATH chooses 3.11 to 3.13"
 
@@ -48,6 +52,12 @@ floors: $(READY_TEST) ## import-linter: who may import whom
 bench: $(READY) ## measure speed and size on this machine
 	@$(BIN)/python -m tests.bench
 
+fuzz: $(READY_FUZZ) ## look for bytes that break a decoder, for FUZZ_S seconds (x86-64 only)
+	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_S)
+
+kill-matrix: $(READY_TEST) ## kill, freeze and starve each program, ROUNDS times (SEED repeats a run)
+	@$(BIN)/python -m tests.kill_matrix --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
+
 docs: $(READY) ## write docs/configuration.md anew from agent/config.py
 	@$(BIN)/python -m firmware_tools.config_reference
 
@@ -58,6 +68,10 @@ clean: ## remove caches and logs of the set-up; environment and recordings stay
 $(READY): $(PINS) firmware_tools/setup.sh
 	@PYTHON="$(PYTHON)" sh firmware_tools/setup.sh run "$(VENV)"
 	@echo "$(PYTHON)" > $(VENV)/made-with
+	@touch $@
+
+$(READY_FUZZ): $(READY_TEST) requirements/fuzz.txt
+	@sh firmware_tools/setup.sh fuzz "$(VENV)"
 	@touch $@
 
 $(READY_TEST): $(READY) requirements/dev.txt

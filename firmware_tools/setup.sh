@@ -185,7 +185,13 @@ set_up_test() {
     say "Set up for the tests."
 }
 
-[ $# -eq 2 ] || fail "usage: firmware_tools/setup.sh run|test VENV"
+set_up_fuzz() {
+    [ "$(uname -m)" = x86_64 ] ||
+        fail "this is $(uname -m); atheris, the fuzzer, has packages for x86_64 alone (make test fuzzes a little without it)"
+    install_pins requirements/fuzz.txt
+}
+
+[ $# -eq 2 ] || fail "usage: firmware_tools/setup.sh run|test|fuzz VENV"
 venv=$2
 cd "$(dirname "$0")/.."
 mkdir -p build
@@ -196,5 +202,6 @@ trap 'exit 143' TERM
 case $1 in
 run) set_up_run ;;
 test) set_up_test ;;
-*) fail "usage: firmware_tools/setup.sh run|test VENV" ;;
+fuzz) set_up_fuzz ;;
+*) fail "usage: firmware_tools/setup.sh run|test|fuzz VENV" ;;
 esac
