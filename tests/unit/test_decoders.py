@@ -1,4 +1,4 @@
-"""No bytes that anyone can send crash a decoder or make a process grow. `make fuzz` looks longer."""
+"""No bytes that anyone can send crash a decoder or make a process grow (see `make fuzz` too)."""
 
 from __future__ import annotations
 
