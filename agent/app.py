@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from agent.services.tagger_model import TaggerModel
 
 SERVICES = ("recorder", "tagger", "uplink")
-WATCHDOG_S = 15.0
 LORES_RATE_HZ = 15.0
 
 _log = logging.getLogger("agent")
@@ -63,7 +62,7 @@ def run_all(config_file: Path, settings: Settings) -> int:
         Program(
             name=service,
             argv=(sys.executable, "-m", "agent", "--config", str(config_file.resolve()), service),
-            watchdog_s=WATCHDOG_S,
+            watchdog_s=settings.supervisor.watchdog_s,
         )
         for service in SERVICES
     ]

@@ -128,6 +128,12 @@ class Power(Section, frozen=True):
     hysteresis_percent: Annotated[float, _range(0, 50)] = 3.0
 
 
+class Supervisor(Section, frozen=True):
+    """`sightline-agent run` on a machine without systemd."""
+
+    watchdog_s: Annotated[float, _range(2, 600)] = 15.0
+
+
 class Settings(Section, frozen=True):
     """Everything the agent is told. `file` is where it came from, for messages."""
 
@@ -141,6 +147,7 @@ class Settings(Section, frozen=True):
     trust: Trust = Trust()
     retention: Retention = Retention()
     power: Power = Power()
+    supervisor: Supervisor = Supervisor()
 
 
 AnySettings = TypeVar("AnySettings", bound=msgspec.Struct)

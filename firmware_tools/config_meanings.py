@@ -92,6 +92,9 @@ AGENT = {
         "Below this charge, off mains, the session is closed cleanly and none is started."
     ),
     "power.hysteresis_percent": "So far above a threshold the charge must rise to count as above.",
+    "supervisor.watchdog_s": (
+        "`sightline-agent run` kills and restarts a service that was silent for so long."
+    ),
 }
 
 COLLECTOR = {

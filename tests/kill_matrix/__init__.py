@@ -1,0 +1,1 @@
+"""Each program killed, frozen or starved at random moments: `make kill-matrix ROUNDS=150`."""
