@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import statistics
 import sys
 import tempfile
@@ -20,6 +21,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--seed", type=int, default=None, help="plays the same plan again")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave nothing running then either
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
     print(f"{options.rounds} rounds, --seed {seed}", flush=True)
     began_s = time.monotonic()
@@ -30,7 +32,8 @@ def main() -> int:
         count += 1
         print(
             f"{count:4}  {each.victim:9} {each.fault:6} at {each.moment_s:3.1f} s"
-            f"  well again in {each.recovery_s:4.1f} s  {each.problem}",
+            f"  well again in {each.recovery_s:4.1f} s"
+            f"{'  (asked for no memory)' if each.lived else ''}  {each.problem}",
             flush=True,
         )
 

@@ -28,13 +28,14 @@ SETTINGS: Sections = {
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
     """What one round was. `recovery_s`: from the fault until the program does its work again;
-    `problem`: empty when nothing was lost and nothing is there twice."""
+    `lived`: starved, but it asked for nothing. `problem`: empty when nothing was lost and nothing
+    is there twice."""
 
     victim: str
     fault: str
     moment_s: float
     recovery_s: float
-    fragments: int
+    lived: bool = False
     problem: str = ""
 
 
@@ -74,7 +75,7 @@ def run_matrix(
 
 def play(stack: LocalStack, victim: str, fault: str, moment_s: float, durable: set[str]) -> Round:
     """One session and one fault. `durable` grows by what was safe on the card at the fault."""
-    recovery_s, problem = 0.0, ""
+    recovery_s, lived, problem = 0.0, False, ""
     try:
         stack.wait_until(lambda: is_well(stack), timeout_s=90, what="a camera that is well")
         stack.start({"scenario": "matrix"})
@@ -84,7 +85,9 @@ def play(stack: LocalStack, victim: str, fault: str, moment_s: float, durable: s
             stack.stop()
             wait_to(stack, began_s + moment_s)
         struck_s, struck_wall_s = time.monotonic(), time.time()
-        durable |= strike(stack, victim, fault)
+        struck = strike(stack, victim, fault)
+        durable |= struck.durable
+        lived = struck.lived
         stack.wait_until(
             lambda: is_well(stack) and delivers(stack, struck_wall_s),
             timeout_s=90,
@@ -105,7 +108,7 @@ def play(stack: LocalStack, victim: str, fault: str, moment_s: float, durable: s
         fault=fault,
         moment_s=moment_s,
         recovery_s=recovery_s,
-        fragments=len(durable),
+        lived=lived,
         problem=problem,
     )
 
