@@ -100,7 +100,10 @@ AGENT = {
 COLLECTOR = {
     "collector.name": "The collector's name: the CN of its certificate, and in every receipt.",
     "collector.store_dir": "Where clips, label sheets and the catalogue go.",
-    "collector.shared_group": "Collectors with the same word share the load over one `store_dir`.",
+    "collector.shared_group": (
+        "Collectors with the same word share the load over one `store_dir`, each with a name of "
+        "its own; a secret in `store_dir` completes the word."
+    ),
     "collector.min_free_bytes": (
         "A clip that would leave less than this on the disk is asked for later."
     ),

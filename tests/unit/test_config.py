@@ -56,6 +56,7 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ("[recoder]\npre_roll_s = 3", "recoder"),
         ('[recorder]\npre_roll_s = "long"', "recorder.pre_roll_s"),
         ("[recorder]\npre_roll_s = 4000", "recorder.pre_roll_s"),
+        ("[supervisor]\nwatchdog_s = 1", "supervisor.watchdog_s"),
         ("[uplink]\nport = 0", "uplink.port"),
         ("[tagger]\nthreads = 1.5", "tagger.threads"),
         ('[encoder]\npreset = "placebo"', "encoder.preset"),

@@ -303,6 +303,27 @@ def test_more_transfers_than_allowed_drop_the_one_that_lay_longest(rig: Rig) -> 
         stored(camera.deliver(clip))
 
 
+def test_camera_silent_for_long_keeps_its_parts_and_no_open_files(rig: Rig) -> None:
+    device, camera = rig.device(), Camera(rig)
+    rig.start()
+    clip = device.clip()
+    camera.open(clip)
+    camera.send_part(clip.clip_id, 0, clip.parts(PART_BYTES)[0])
+    rig.settle()
+    folder = next((rig.root / "store" / "incoming").glob("*/*"))
+
+    def open_files() -> list[str]:
+        links = [path for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+        return [name for path in links if str(folder) in (name := str(path.readlink()))]
+
+    assert open_files()
+    rig.now_s += 3600
+    rig.settle()
+    assert not open_files()
+    assert need(camera.open(clip)).contiguous == 1
+    stored(camera.deliver(clip))
+
+
 def test_windows_of_all_cameras_stay_within_the_budget(rig: Rig) -> None:
     rig.settings = structs.replace(
         rig.settings,
