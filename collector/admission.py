@@ -47,10 +47,8 @@ class Admission:
         limits: TransferLimits,
         min_free_bytes: int,
         report: Report,
-        is_shared: bool,
     ) -> None:
         self._name = name
-        self._is_shared = is_shared
         self._store = store
         self._catalogue = catalogue
         self._clips = clips
@@ -68,7 +66,7 @@ class Admission:
         ongoing = self._clips.get(device_id, clip_id)
         try:
             if ongoing is not None and ongoing.verified.manifest_sha256 == sha256:
-                if not self._is_shared or ongoing.catch_up():
+                if not self._clips.is_shared or ongoing.catch_up():
                     return ongoing
                 self._clips.drop(ongoing)
             return self._settled_before(clip_id, sha256, opened) or self._begin(
@@ -173,7 +171,7 @@ class Admission:
                 if ongoing.is_finishing:
                     continue
                 self._clips.drop(ongoing)
-            elif self._is_shared and not self._is_idle(folder):
+            elif self._clips.is_shared and not self._is_idle(folder):
                 continue
             discard(folder)
 

@@ -62,23 +62,18 @@ def make_ingest(
     make_worker: MakeWorker = ThreadWorker,
     now_s: Callable[[], float] = time.monotonic,
     wall_ns: Callable[[], int] = time.time_ns,
-    random_word: Callable[[], str] = lambda: secrets.token_hex(16),
 ) -> Ingest:
-    """The collector over `broker`, its store prepared and its catalogue reconciled.
-
-    Raises StoreError when the store or the catalogue cannot be used.
-    """
-    name = settings.collector.name
+    """The collector over `broker`, its store prepared and its catalogue reconciled. Raises
+    StoreError when the store or the catalogue cannot be used."""
     store = Store(settings.collector.store_dir)
     catalogue, stored = _open_catalogue(store, report)
-    group = _group_name(settings, store, random_word)
-    notary = Notary(keys.signer, name, wall_ns)
+    group = _group_name(settings, store)
+    notary = Notary(keys.signer, settings.collector.name, wall_ns)
     refuser = Refuser(store, catalogue, notary, report)
-    clips = OngoingClips(settings.transfer)
-    answers = Answers(broker)
-    finished = Finished()
+    clips = OngoingClips(settings.transfer, is_shared=bool(group))
+    answers, finished = Answers(broker), Finished()
     admission = Admission(
-        name=name,
+        name=settings.collector.name,
         store=store,
         catalogue=catalogue,
         clips=clips,
@@ -88,7 +83,6 @@ def make_ingest(
         limits=settings.transfer,
         min_free_bytes=settings.collector.min_free_bytes,
         report=report,
-        is_shared=bool(group),
     )
     syncer = make_worker("sync", finished)
     completion = Completion(
@@ -103,9 +97,7 @@ def make_ingest(
         storer=make_worker("store", finished),
         report=report,
         now_s=now_s,
-        is_shared=bool(group),
     )
-    ready = Ready(report, settings)
     return Ingest(
         broker=broker,
         answers=answers,
@@ -117,7 +109,7 @@ def make_ingest(
         report=report,
         now_s=now_s,
         group=group,
-        on_ready=ready.say_once,
+        on_ready=Ready(report, settings).say_once,
         on_close=(catalogue.close, stored.close),
     )
 
@@ -134,12 +126,12 @@ def _open_catalogue(store: Store, report: Report) -> tuple[Catalogue, Catalogue]
     return catalogue, Catalogue(store.catalogue_file)
 
 
-def _group_name(settings: CollectorSettings, store: Store, random_word: Callable[[], str]) -> str:
+def _group_name(settings: CollectorSettings, store: Store) -> str:
     """The group's name on the broker, or "". Whoever knows it can take messages from the group
     (Mosquitto asks nobody who joins): so it ends in a word that only this store's collectors know.
     """
     shared = settings.collector.shared_group
-    return f"{shared}-{store.group_word(random_word)}" if shared else ""
+    return f"{shared}-{store.group_word(secrets.token_hex)}" if shared else ""
 
 
 class Ready:

@@ -43,7 +43,6 @@ class Completion:
         storer: Worker,
         report: Report,
         now_s: Callable[[], float],
-        is_shared: bool,
     ) -> None:
         self._answers = answers
         self._clips = clips
@@ -56,7 +55,6 @@ class Completion:
         self._storer = storer
         self._report = report
         self._now_s = now_s
-        self._is_shared = is_shared
         self._jobs = 0
 
     @property
@@ -76,11 +74,11 @@ class Completion:
             return
         if ongoing.transfer.is_complete:
             self._finish(ongoing)
-        elif not self._is_shared and ongoing.new_whole_files():
+        elif not self._clips.is_shared and ongoing.new_whole_files():
             self._open(ongoing, finish=False)
 
     def _finish(self, ongoing: Ongoing) -> None:
-        if self._is_shared and not self._is_ours(ongoing):
+        if self._clips.is_shared and not self._is_ours(ongoing):
             return
         ongoing.is_finishing = True
         self._open(ongoing, finish=True)

@@ -57,7 +57,6 @@ class Ingest:
         self._finished = finished
         self._report = report
         self._now_s = now_s
-        self._is_shared = bool(group)
         self._on_ready = on_ready
         self._on_close = on_close
         self._unacked: dict[tuple[str, str], Ongoing] = {}
@@ -138,7 +137,7 @@ class Ingest:
     def _part(self, place: UpClip, part: int, item: Arrived) -> None:
         now_s = self._now_s()
         ongoing = self._clips.get(place.device_id, place.clip_id)
-        if ongoing is None and self._is_shared:
+        if ongoing is None and self._clips.is_shared:
             ongoing = self._admission.opened_elsewhere(place.device_id, place.clip_id, now_s)
             if ongoing is not None:
                 self._clips.add(ongoing)
@@ -176,13 +175,13 @@ class Ingest:
                 continue
             if now_s - ongoing.heard_s > _SILENT_S:
                 self._completion.let_go(ongoing)
-            elif self._is_shared and self._is_current(ongoing):
+            elif self._clips.is_shared and self._is_current(ongoing):
                 self._completion.proceed(ongoing)
 
     def _is_current(self, ongoing: Ongoing) -> bool:
         """False when another collector ended this transfer: then it is dropped here too."""
         try:
-            if not self._is_shared or ongoing.catch_up():
+            if not self._clips.is_shared or ongoing.catch_up():
                 return True
         except StoreError as error:
             self._disk_refused(ongoing, error)
@@ -201,7 +200,7 @@ class Ingest:
 
     def _sync(self, ongoing: Ongoing) -> None:
         parts = ongoing.transfer.begin_sync()
-        assembly, is_shared = ongoing.assembly, self._is_shared
+        assembly, is_shared = ongoing.assembly, self._clips.is_shared
 
         def job() -> Then:
             try:

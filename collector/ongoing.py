@@ -81,10 +81,12 @@ class Ongoing:
 
 
 class OngoingClips:
-    """All transfers under way, by device and clip; the last one opened has the name."""
+    """All transfers under way, by device and clip; the last one opened has the name. `is_shared`:
+    other collectors of a group work on the same ones."""
 
-    def __init__(self, limits: TransferLimits) -> None:
+    def __init__(self, limits: TransferLimits, *, is_shared: bool = False) -> None:
         self._limits = limits
+        self.is_shared = is_shared
         self._clips: dict[tuple[str, str], Ongoing] = {}
 
     def __iter__(self) -> Iterator[Ongoing]:
