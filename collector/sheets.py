@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -31,7 +32,11 @@ UNKNOWN = "unknown"
 
 
 def build_sheet(
-    manifest: Manifest, lines: Sequence[CustodyLine], fragments: Sequence[FragmentLabels]
+    manifest: Manifest,
+    lines: Sequence[CustodyLine],
+    fragments: Sequence[FragmentLabels],
+    *,
+    built_by: Literal["collector", "open-clip"] = "collector",
 ) -> LabelSheet:
     """The sheet of `manifest`'s clip. `fragments`: the labels that survived, in order."""
     start = manifest.start_pts_ns
@@ -52,7 +57,7 @@ def build_sheet(
         gaps=_gaps(lines, fragments),
         coverage=_coverage(manifest, fragments),
         model=next((f.model for f in reversed(fragments) if f.model), None),
-        built_by="collector",
+        built_by=built_by,
     )
 
 

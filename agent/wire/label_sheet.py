@@ -133,7 +133,7 @@ class LabelSheet(Message, frozen=True, kw_only=True):
     coverage: Coverage
     model: ModelProvenance | None = None
     resumes: str | None = None
-    built_by: Literal["recorder", "collector"] = "recorder"
+    built_by: Literal["recorder", "collector", "open-clip"] = "recorder"
 
 
 class FragmentLabels(Message, frozen=True, kw_only=True):
