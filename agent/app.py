@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from agent.ports.clock import Clock
     from agent.ports.encoder import Encoder
     from agent.ports.power import PowerSource
+    from agent.services.keyring import Keyring
     from agent.services.tagger_model import TaggerModel
 
 SERVICES = ("recorder", "tagger", "uplink")
@@ -139,18 +140,32 @@ def open_model(settings: Settings) -> Iterator[TaggerModel]:
         model.close()
 
 
+def load_keyring(settings: Settings, clock: Clock) -> Keyring:
+    """The recorder's keys: those of the provisioning, and what orders made of them. Raises
+    KeyFileError when a key file of the provisioning cannot be used."""
+    from agent.crypto.keys import load_private_key, load_public_key, load_recipients
+    from agent.crypto.trust import pinned
+    from agent.services.keyring import Keyring
+
+    trust = settings.trust
+    receipt_key = load_public_key(trust.receipt_key_file, "collector's receipt key")
+    recipients = [str(each) for each in load_recipients(trust.recipients_file)]
+    return Keyring(
+        settings.paths.state_dir,
+        settings.device.device_id,
+        pinned=pinned([receipt_key], recipients),
+        custody_key=load_private_key(trust.custody_key_file, "custody key"),
+        clock=clock,
+    )
+
+
 def _recorder(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Service:
-    from agent.crypto.jws import Signer
-    from agent.crypto.keys import load_private_key, load_recipients
-    from agent.crypto.seal import Sealer
     from agent.services.power_guard import PowerGuard
     from agent.services.recorder import Recorder
     from agent.storage.identity import next_boot
 
     clock = SystemClock()
-    trust = settings.trust
-    sealer = Sealer(load_recipients(trust.recipients_file))
-    signer = Signer(load_private_key(trust.custody_key_file, "custody key"))
+    keyring = load_keyring(settings, clock)
     return Recorder(
         settings,
         camera=build_camera(settings, clock, lores_rate_hz=LORES_RATE_HZ),
@@ -158,8 +173,9 @@ def _recorder(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Se
         identity=next_boot(
             settings.paths.state_dir, random_bytes=os.urandom, os_boot=clock.os_boot()
         ),
-        sealer=sealer,
-        signer=signer,
+        sealer=keyring.sealer,
+        signer=keyring.signer,
+        keyring=keyring,
         context=context,
         agent_version=__version__,
         power=PowerGuard(build_power(settings), settings.power),

@@ -20,7 +20,6 @@ from cryptography.x509.oid import NameOID
 from agent import app
 from agent.config import Settings
 from agent.core.picture import LORES_BYTES, LORES_HEIGHT, LORES_WIDTH, Rect
-from agent.crypto.keys import load_private_key, load_public_key, load_recipients, thumbprint
 from agent.drivers.clock_system import SystemClock
 from agent.errors import AgentError, ControlError, KeyFileError
 from agent.ipc.control import ask
@@ -208,14 +207,23 @@ def _clock() -> Finding:
 
 def _custody_key(settings: Settings) -> Finding:
     path = settings.trust.custody_key_file
-    key = load_private_key(path, "custody key")
-    return _private_file("custody key", path, f"thumbprint {thumbprint(key.public_key())}")
+    keyring = app.load_keyring(settings, SystemClock())
+    later = len(keyring.custody_keys) - 1
+    fact = f"thumbprint {keyring.signer.kid}" + (f", {later} after the first" if later else "")
+    return _private_file("custody key", path, fact)
 
 
 def _collector_keys(settings: Settings) -> Finding:
-    count = len(load_recipients(settings.trust.recipients_file))
-    key = load_public_key(settings.trust.receipt_key_file, "collector's receipt key")
-    fact = f"seals to {count} recipient{'s' * (count > 1)}, receipts by {thumbprint(key)}"
+    keyring = app.load_keyring(settings, SystemClock())
+    trust = keyring.trust
+    count = len(trust.recipients)
+    fact = f"seals to {count} recipient{'s' * (count > 1)}, receipts by"
+    fact += f" {', '.join(trust.receipt_keys)}"
+    if trust.seq:
+        fact += f", as of keys order {trust.seq}"
+    faults = [note.text for note in keyring.take_notes() if note.is_fault]
+    if faults:
+        return Finding(part="collector key", state="bad", fact=faults[0], remedy="see the log")
     return Finding(part="collector key", state="good", fact=fact)
 
 

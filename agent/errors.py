@@ -72,5 +72,9 @@ class WireError(AgentError):
     """Bytes from another program that break the agreed format; `what` is the reason."""
 
 
+class OrderError(AgentError):
+    """An order of the server that is not obeyed; `what` is the reason."""
+
+
 class ControlError(AgentError):
     """A control request that could not be delivered or was refused."""

@@ -16,6 +16,7 @@ from agent.drivers.broker_socket import TlsFiles, tls_context
 from agent.errors import AgentError
 from collector.app import load_keys, make_ingest
 from collector.config import CollectorSettings, load_collector_settings
+from collector.order_command import add_order_parser, issue
 from collector.report import Report
 
 
@@ -28,6 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             load_keys(settings)
             tls_context(_tls_files(settings))
             print(f"{options.config}: good")
+            return 0
+        if options.command == "order":
+            for line in issue(options, settings):
+                print(line)
             return 0
         _run(settings)
     except AgentError as error:
@@ -45,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=what, description=what)
         command.add_argument("--config", type=Path, required=True, metavar="FILE")
+    add_order_parser(commands)
     return parser
 
 

@@ -17,9 +17,12 @@ from collector.answers import Answers, Notary
 from collector.catalogue import Catalogue
 from collector.completion import Completion
 from collector.config import CollectorSettings
+from collector.courier import Courier
+from collector.custody_keys import CustodyRegister
 from collector.finishing import Finisher, reconcile
 from collector.ingest import Ingest
 from collector.ongoing import OngoingClips
+from collector.orders import ORDERS_DIR
 from collector.refusing import Refuser
 from collector.report import Report
 from collector.store import Store
@@ -71,13 +74,15 @@ def make_ingest(
     notary = Notary(keys.signer, settings.collector.name, wall_ns)
     refuser = Refuser(store, catalogue, notary, report)
     clips = OngoingClips(settings.transfer, is_shared=bool(group))
-    answers, finished = Answers(broker), Finished()
+    answers, finished = Answers(broker, notary.renewed), Finished()
+    keys_of = DeviceKeys(settings.keys.devices_dir, report.line)
+    register = CustodyRegister(settings.keys.devices_dir, keys_of, report)
     admission = Admission(
         name=settings.collector.name,
         store=store,
         catalogue=catalogue,
         clips=clips,
-        keys_of=DeviceKeys(settings.keys.devices_dir, report.line),
+        keys_of=keys_of,
         unsealer=keys.unsealer,
         refuser=refuser,
         limits=settings.transfer,
@@ -104,6 +109,7 @@ def make_ingest(
         admission=admission,
         completion=completion,
         clips=clips,
+        courier=Courier(broker, store.root / ORDERS_DIR, register, report),
         syncer=syncer,
         finished=finished,
         report=report,

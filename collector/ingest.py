@@ -17,6 +17,7 @@ from agent.wire.transfer import CRC_PROPERTY, Need
 from collector.admission import Admission
 from collector.answers import Answers
 from collector.completion import Completion
+from collector.courier import Courier
 from collector.errors import GoneError, StoreError
 from collector.ongoing import Ongoing, OngoingClips
 from collector.report import Report
@@ -40,6 +41,7 @@ class Ingest:
         admission: Admission,
         completion: Completion,
         clips: OngoingClips,
+        courier: Courier,
         syncer: Worker,
         finished: Finished,
         report: Report,
@@ -53,6 +55,7 @@ class Ingest:
         self._admission = admission
         self._completion = completion
         self._clips = clips
+        self._courier = courier
         self._syncer = syncer
         self._finished = finished
         self._report = report
@@ -65,6 +68,8 @@ class Ingest:
         prefix = f"$share/{group}/" if group else ""
         for topics in (UP_MANIFESTS, UP_PARTS):
             broker.subscribe(prefix + topics)
+        for topics in courier.subscriptions:  # whole to each collector: they are retained and few
+            broker.subscribe(topics)
 
     def start(self) -> None:
         """Take up the transfers that a stop interrupted, then connect. Raises BrokerError."""
@@ -86,6 +91,7 @@ class Ingest:
         if item is not None:
             self._take(item)
         happened |= self._finished.conclude()
+        happened |= self._courier.step(self._now_s())
         self._sync_due()
         self._look_around()
         return happened
@@ -104,16 +110,20 @@ class Ingest:
                 self._receive(item)
             case Connected():
                 self._on_ready()
+                self._courier.connected()
                 for ongoing in self._clips:
                     if self._is_current(ongoing):
                         self._send_need(ongoing)
             case Disconnected(reason=reason):
+                self._courier.disconnected()
                 self._report.complain("broker", f"broker: {reason}; trying again")
             case _:
                 pass
 
     def _receive(self, item: Arrived) -> None:
         try:
+            if self._courier.take(item):
+                return
             place = parse_up_clip(item.topic)
             if place.part is None:
                 self._open(place, item.payload)

@@ -9,7 +9,8 @@ import msgspec
 
 Priority = Literal["record", "marked", "tagged", "plain"]
 
-_RANK: dict[Priority, int] = {"record": 0, "marked": 1, "tagged": 2, "plain": 3}
+_REQUESTED = 0
+_RANK: dict[Priority, int] = {"record": 1, "marked": 2, "tagged": 3, "plain": 4}
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,8 +22,8 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rank(clip: Waiting, requested: Collection[str]) -> int:
-    """0 is most urgent: session records and requested clips; then marked, tagged, plain."""
-    return 0 if clip.clip_id in requested else _RANK[clip.priority]
+    """0 is most urgent: what the admin requested; then session records, marked, tagged, plain."""
+    return _REQUESTED if clip.clip_id in requested else _RANK[clip.priority]
 
 
 def next_clip(

@@ -120,6 +120,10 @@ class CustodyChain:
             self._signer, clip_id, n=head.n + 1, prev=head.line_sha256, opened_mono_ns=mono_ns
         )
 
+    def sign_with(self, signer: jws.Signer) -> None:
+        """Another key signs, from the next clip on."""
+        self._signer = signer
+
     def opened(self, chain: ClipChain, boot_counter: int) -> None:
         """The clip's first line is durable: the next clip is hung on this one."""
         self._newest, self._boot_counter = chain, boot_counter

@@ -148,6 +148,7 @@ class RecorderStatus(msgspec.Struct, frozen=True, kw_only=True):
     card_minutes_left: float | None = None
     battery_percent: float | None = None
     on_mains: bool | None = None
+    keys_order: int = 0
     faults: tuple[str, ...] = ()
 
 

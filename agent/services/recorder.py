@@ -24,6 +24,7 @@ from agent.services.capture import CameraOpened, CameraPump, Captured, PictureDr
 from agent.services.control_desk import ControlDesk
 from agent.services.event_outbox import HIGH_WATER, EventOutbox
 from agent.services.housekeeping import Housekeeper
+from agent.services.keyring import Keyring, KeyNote
 from agent.services.power_guard import PowerGuard
 from agent.services.recording import Recording
 from agent.services.recovery import Recovered, recover_all
@@ -83,6 +84,7 @@ class Recorder:
         signer: Signer,
         context: zmq.Context[zmq.Socket[bytes]],
         agent_version: str,
+        keyring: Keyring | None = None,
         fsync: Fsync = os.fsync,
         free_bytes: Callable[[], int] | None = None,
         power: PowerGuard | None = None,
@@ -103,7 +105,9 @@ class Recorder:
             device_id=device_id,
             agent_version=agent_version,
             fsync=fsync,
+            keyring=keyring,
         )
+        self._vault = vault
         vault.spool.prepare()
         under_way = session_under_way(vault.state, identity.os_boot)
         recovered = recover_all(vault, os_boot=identity.os_boot)
@@ -242,6 +246,7 @@ class Recorder:
             card_minutes_left=self._card_minutes_left(),
             battery_percent=self._power.reading.percent,
             on_mains=self._power.reading.on_mains,
+            keys_order=self._vault.keys_order,
             faults=tuple(text[:500] for text in faults),
         )
 
@@ -337,6 +342,11 @@ class Recorder:
             case ClipThinned(clip_id, cause):
                 log.warning("clip %s %s", clip_id, cause)
                 self._outbox.tell("thinned", clip_id.rsplit("-", 1)[0], clip_id, cause)
+            case KeyNote(text, is_fault) if is_fault:
+                self._fault("keys", text)
+            case KeyNote(text):
+                self._faults.pop("keys", None)
+                self._outbox.tell("order", self._recording.session_id, None, text)
 
     def _note_card(self, card: CardState) -> None:
         self._card, self._tidy_asked = card, False

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Literal
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.crypto.custody import (
     ChainHead,
@@ -116,7 +115,7 @@ class _Item:
     def __init__(self, vault: Vault, files: ClipFiles, clip_id: str, keep_head: KeepHead) -> None:
         self._vault, self._files, self._clip_id = vault, files, clip_id
         self._keep_head = keep_head
-        self._texts, self._lines = intact_prefix(files.lines(), _key_for(vault))
+        self._texts, self._lines = intact_prefix(files.lines(), vault.custody_key)
 
     def was_closed(self) -> bool:
         """True when the last line closes the clip and the manifest is the one it binds."""
@@ -280,7 +279,7 @@ class _Item:
         text = chain.sign(kind, self._vault.signing_time(), **fields)
         self._files.append_line(text)
         self._texts.append(text)
-        self._lines = intact_prefix([t.encode() for t in self._texts], _key_for(self._vault))[1]
+        self._lines = intact_prefix([t.encode() for t in self._texts], self._vault.custody_key)[1]
 
     def _head(self) -> ChainHead:
         return _head_of(self._clip_id, self._texts, self._lines)
@@ -321,7 +320,7 @@ def _kept_head(vault: Vault) -> ChainHead:
     for shelf in _SHELVES:
         for clip_id in vault.spool.clips(shelf):
             files = ClipFiles(vault.spool.path(shelf, clip_id), fsync=vault.fsync)
-            texts, lines = intact_prefix(files.lines(), _key_for(vault))
+            texts, lines = intact_prefix(files.lines(), vault.custody_key)
             if lines:
                 newest = max(newest, _head_of(clip_id, texts, lines), key=lambda head: head.order)
     return newest
@@ -333,9 +332,3 @@ def decode_head(content: bytes) -> ChainHead:
         return msgspec.json.decode(content, type=ChainHead)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise WireError(str(exc)) from exc
-
-
-def _key_for(vault: Vault) -> Callable[[str], Ed25519PublicKey | None]:
-    """Lines of this card were signed by this camera's own key."""
-    key, kid = vault.signer.public_key, vault.signer.kid
-    return lambda wanted: key if wanted == kid else None

@@ -11,11 +11,13 @@ import zmq
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.config import Settings
+from agent.crypto.trust import pinned
 from agent.errors import WireError
 from agent.ipc import sockets
 from agent.ipc.messages import EventMessage, EventOccurred, unpack
 from agent.ports.broker import Arrived, Broker, BrokerItem, Connected, Disconnected, LastWill
 from agent.ports.clock import Clock
+from agent.services.uplink_orders import Orders
 from agent.services.uplink_outbox import Outbox
 from agent.services.uplink_sender import Sender
 from agent.services.uplink_telemetry import Telemetry, offline_status
@@ -32,7 +34,8 @@ class Uplink:
     """A Service. Owns the broker connection, the `events` socket and the outbox's way out.
 
     Construction binds the socket and starts the connection; raises BrokerError when a certificate
-    file is missing, and then nothing was started. `receipt_keys`: whose receipts are believed.
+    file is missing, and then nothing was started. `receipt_keys`: whose receipts and orders are
+    believed, until an order of theirs says otherwise.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class Uplink:
             device_id=device_id,
             status_every_s=settings.uplink.status_every_s,
         )
-        self._outbox = Outbox(spool, receipt_keys, self._telemetry.fault)
+        self._outbox = Outbox(spool, lambda: self._orders.trust, self._telemetry.fault)
         self._sender = Sender(
             broker=broker,
             outbox=self._outbox,
@@ -64,6 +67,17 @@ class Uplink:
             settings=settings.uplink,
             random=random,
             report=self._telemetry.fault,
+        )
+        self._orders = Orders(
+            broker=broker,
+            spool=spool,
+            clock=clock,
+            state_dir=settings.paths.state_dir,
+            device_id=device_id,
+            pinned=pinned(receipt_keys),
+            requested=self._sender.requested,
+            tell=self._telemetry.obeyed,
+            fault=self._telemetry.fault,
         )
         self._held: BrokerItem | None = None
         self._is_online = False
@@ -94,6 +108,7 @@ class Uplink:
         told = self._telemetry.step(
             now_ns, outbox_clips=self._outbox.clips, outbox_bytes=self._outbox.total_bytes
         )
+        told = self._orders.step(now_ns) or told
         return self._sender.step(now_ns) or told or happened
 
     def wait(self, timeout_s: float) -> None:
@@ -135,12 +150,14 @@ class Uplink:
 
     def _take_item(self, item: BrokerItem, now_ns: int) -> None:
         if isinstance(item, Arrived):
-            self._sender.arrived(item, now_ns)
+            if not self._orders.arrived(item):
+                self._sender.arrived(item, now_ns)
         elif isinstance(item, Connected):
             if not self._is_online:
                 log.info("connected to the broker")
             self._is_online, self._last_reason = True, ""
             self._sender.connected(item)
+            self._orders.connected()
             self._telemetry.connected()
         elif isinstance(item, Disconnected):
             self._is_online = False

@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from itertools import accumulate
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.core.upload_order import Waiting, next_clip
-from agent.crypto import jws
-from agent.crypto.keys import thumbprint
+from agent.crypto.trust import Trust, read_answer
 from agent.errors import CustodyError, SpoolError, WireError
 from agent.storage import atomic
 from agent.storage.spool import REASON_FILE, RECEIPT_FILE, Spool
@@ -47,11 +45,11 @@ class Outbox:
     def __init__(
         self,
         spool: Spool,
-        receipt_keys: Sequence[Ed25519PublicKey],
+        trust: Callable[[], Trust],
         report: Callable[[str], None],
     ) -> None:
         self._spool = spool
-        self._keys = {thumbprint(key): key for key in receipt_keys}
+        self._trust = trust
         self._report = report
         self._waiting: dict[str, Waiting] = {}
         self._set_aside: dict[str, int] = {}
@@ -189,11 +187,14 @@ class Outbox:
         return lines
 
     def _signed(self, kind: type[M], token: str) -> M:
-        payload = jws.verify(token, self._keys.get)
+        answer = read_answer(token, self._trust())
         try:
-            message: M = decode(kind, payload)
+            message: M = decode(kind, answer.payload)
         except WireError as exc:
             raise CustodyError(f"signed answer: {exc}") from exc
+        made = message.stored_wall_ns if isinstance(message, Receipt) else message.refused_wall_ns
+        if answer.until_wall_ns is not None and made >= answer.until_wall_ns:
+            raise CustodyError("signed answer: by a key that was rotated out before")
         return message
 
     def _leave(self, clip_id: str, name: str, content: bytes, *, to_sent: bool) -> None:

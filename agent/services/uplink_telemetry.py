@@ -13,7 +13,7 @@ from agent.ports.broker import Broker, Settled
 from agent.ports.clock import Clock
 from agent.storage.spool import Spool
 from agent.wire.codec import encode
-from agent.wire.telemetry import DeviceEvent, DeviceStatus
+from agent.wire.telemetry import DeviceEvent, DeviceStatus, EventKind
 from agent.wire.topics import up_event, up_status
 
 log = logging.getLogger("sightline.uplink")
@@ -72,15 +72,12 @@ class Telemetry:
             return
         log.warning("%s", line)
         self._faults.append(line)
-        self._queue(
-            DeviceEvent(
-                kind="fault",
-                device_id=self._device_id,
-                text=line,
-                mono_ns=self._clock.boot_ns(),
-                wall_ns=self._clock.wall_ns(),
-            )
-        )
+        self._say("fault", line)
+
+    def obeyed(self, text: str) -> None:
+        """An order of the server, and what came of it."""
+        log.info("%s", text)
+        self._say("order", text)
 
     def connected(self) -> None:
         """Another broker session: the status is due, what was in flight goes again."""
@@ -167,8 +164,20 @@ class Telemetry:
             sent_clips=len(self._spool.clips("sent")),
             rejected_clips=len(self._spool.clips("rejected")),
             clock_trust=self._clock.trust(),
+            keys_order=recorder.keys_order if recorder else 0,
             faults=tuple(text[:_TEXT_CHARS] for text in faults[-2 * _FAULTS_SHOWN :]),
             wall_ns=self._clock.wall_ns(),
+        )
+
+    def _say(self, kind: EventKind, text: str) -> None:
+        self._queue(
+            DeviceEvent(
+                kind=kind,
+                device_id=self._device_id,
+                text=text[:_TEXT_CHARS],
+                mono_ns=self._clock.boot_ns(),
+                wall_ns=self._clock.wall_ns(),
+            )
         )
 
     def _queue(self, event: DeviceEvent) -> None:

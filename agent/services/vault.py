@@ -13,12 +13,14 @@ from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.crypto.custody import ChainHead, ClipChain, CustodyChain, SigningTime
 from agent.crypto.jws import Signer
 from agent.crypto.seal import Sealer
 from agent.errors import SpoolError
 from agent.ports.clock import Clock
+from agent.services.keyring import KeyNote, Keyring
 from agent.storage.atomic import Fsync
 from agent.storage.clip_files import ClipFiles
 from agent.storage.recorder_state import RecorderState
@@ -77,7 +79,8 @@ class ThinnedClip(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Vault:
-    """The spool's writing side with its keys. Used from one thread."""
+    """The spool's writing side with its keys. Used from one thread. `sealer` and `signer` hold for
+    good, unless there is a `keyring`: then they are those of its newest order."""
 
     def __init__(
         self,
@@ -91,6 +94,7 @@ class Vault:
         device_id: str,
         agent_version: str,
         fsync: Fsync,
+        keyring: Keyring | None = None,
     ) -> None:
         self.spool, self.state = spool, state
         self.sealer, self.signer, self.clock = sealer, signer, clock
@@ -98,6 +102,7 @@ class Vault:
         self.device_id, self.agent_version = device_id, agent_version
         self.fsync = fsync
         self.chain = CustodyChain(signer, ChainHead())
+        self._keyring = keyring
 
     def signing_time(self) -> SigningTime:
         return SigningTime(
@@ -117,8 +122,31 @@ class Vault:
         if not self.spool.move(clip_id, "recording", "outbox"):
             raise SpoolError(f"clip {clip_id} vanished from the recording shelf")
 
+    def renew_keys(self) -> None:
+        """Take up new keys, if an order brought some: they count for what is opened from now on."""
+        if self._keyring is not None:
+            self._keyring.renew()
+            self.sealer, self.signer = self._keyring.sealer, self._keyring.signer
+            self.chain.sign_with(self.signer)
+
+    def key_notes(self) -> list[KeyNote]:
+        """What happened to keys since the last call."""
+        return [] if self._keyring is None else self._keyring.take_notes()
+
+    @property
+    def keys_order(self) -> int:
+        """Number of the newest order about keys that is obeyed."""
+        return 0 if self._keyring is None else self._keyring.order
+
+    def custody_key(self, kid: str) -> Ed25519PublicKey | None:
+        """Lines of this card were signed by a key that this camera has, or once had."""
+        if self._keyring is not None:
+            return self._keyring.key_for(kid)
+        return self.signer.public_key if kid == self.signer.kid else None
+
     def open_clip(self, clip_id: str, gaps: Sequence[Gap]) -> SealedClip:
         """Make the directory and the first custody lines; `gaps` are those just before the clip."""
+        self.renew_keys()
         return SealedClip(self, clip_id, gaps)
 
     def put_record(self, record: SessionRecord) -> str:
@@ -127,6 +155,7 @@ class Vault:
         clip_id = f"{record.session_id}-record"
         noted = self.state.thinned()
         named, later = noted[:_THINNED_A_RECORD], noted[_THINNED_A_RECORD:]
+        self.renew_keys()
         item = SealedClip(self, clip_id, ())
         for line in named:
             self._name_thinned(item, line)
@@ -157,6 +186,8 @@ class SealedClip:
         self.start_pts_ns: int | None = None
         self.end_pts_ns = 0
         self._vault = vault
+        # One clip is sealed to one set of keys, whatever order comes meanwhile.
+        self._sealer = vault.sealer
         self._files = vault.files(clip_id)
         self._entries: list[FileEntry] = []
         self._sidecars: set[str] = set()
@@ -189,7 +220,7 @@ class SealedClip:
     def put_fragment(self, content: bytes, start_pts_ns: int, end_pts_ns: int, frames: int) -> None:
         """Seal and keep the next fragment: on return it is safe on the card."""
         index = len(self._entries)
-        sealed = self._vault.sealer.seal(content)
+        sealed = self._sealer.seal(content)
         self._append(
             self._chain.sign(
                 "fragment",
@@ -216,12 +247,12 @@ class SealedClip:
     def put_labels(self, labels: FragmentLabels) -> None:
         """Seal and keep the labels of one fragment, for a recovery."""
         name = fragment_labels_file(labels.index)
-        self._files.put(name, self._vault.sealer.seal(encode(labels)).content)
+        self._files.put(name, self._sealer.seal(encode(labels)).content)
         self._sidecars.add(name)
 
     def close(self, sheet: LabelSheet, priority: Priority) -> str:
         """Sheet, manifest, close line, move to the outbox. Returns the head of the clip's lines."""
-        sealed = self._vault.sealer.seal(encode(sheet))
+        sealed = self._sealer.seal(encode(sheet))
         self._files.put(SHEET_FILE, sealed.content)
         first = FileEntry(name=SHEET_FILE, bytes=len(sealed.content), sha256=sealed.ct_sha256)
         manifest = self._manifest((first, *self._entries), priority)
@@ -229,7 +260,7 @@ class SealedClip:
 
     def close_record(self, record: SessionRecord) -> str:
         """The same for a session record, whose only file is the record."""
-        sealed = self._vault.sealer.seal(encode(record))
+        sealed = self._sealer.seal(encode(record))
         self._files.put(SESSION_FILE, sealed.content)
         self.start_pts_ns = record.start_pts_ns
         self.end_pts_ns = max(record.start_pts_ns, record.stop_pts_ns or 0)

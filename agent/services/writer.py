@@ -19,6 +19,7 @@ import msgspec
 from agent.errors import AgentError
 from agent.media.fragments import Fragment
 from agent.services.housekeeping import CardRoom, Housekeeper
+from agent.services.keyring import KeyNote
 from agent.services.recovery import recover_item
 from agent.services.vault import SealedClip, SessionStub, Vault
 from agent.wire.codec import encode
@@ -70,7 +71,7 @@ class RecordJob(msgspec.Struct, frozen=True):
 
 
 class TidyJob(msgspec.Struct, frozen=True):
-    """Retention, and another try with what failed."""
+    """Retention, orders about keys, and another try with what failed."""
 
 
 Job: TypeAlias = SessionJob | FragmentJob | LabelsJob | CloseClipJob | RecordJob | TidyJob
@@ -123,7 +124,9 @@ class ClipThinned(msgspec.Struct, frozen=True):
     cause: str
 
 
-Result: TypeAlias = FragmentKept | ClipLeft | ClipFailed | RecordLeft | CardState | ClipThinned
+Result: TypeAlias = (
+    FragmentKept | ClipLeft | ClipFailed | RecordLeft | CardState | ClipThinned | KeyNote
+)
 
 
 class CardWriter:
@@ -221,6 +224,7 @@ class CardWriter:
     def _do(self, job: Job) -> None:
         try:
             self._carry_out(job)
+            self._results.extend(self._vault.key_notes())
         except Exception as exc:  # the thread must outlive whatever one job brings
             if not isinstance(exc, (OSError, AgentError)):
                 log.exception("job failed")
@@ -262,6 +266,7 @@ class CardWriter:
     def _tidy(self) -> None:
         """Retention first: the space it makes may be what the rest was refused for."""
         room = self._housekeeper.tidy()
+        self._vault.renew_keys()
         for key, clip_id in list(self._failed.items()):
             done = recover_item(self._vault, clip_id, "the card refused a write")
             del self._failed[key]

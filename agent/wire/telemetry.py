@@ -19,12 +19,14 @@ EventKind = Literal[
     "recovered",
     "clip_closed",
     "thinned",
+    "order",
 ]
 Text = Annotated[str, msgspec.Meta(max_length=500)]
 
 
 class DeviceStatus(Message, frozen=True, kw_only=True):
-    """Retained on `up/%d/status`; the last will is the same with `online` false."""
+    """Retained on `up/%d/status`; the last will is the same with `online` false. `keys_order`: the
+    newest order about keys that the recorder obeys, 0 while those of the provisioning hold."""
 
     device_id: str
     online: bool
@@ -42,6 +44,7 @@ class DeviceStatus(Message, frozen=True, kw_only=True):
     sent_clips: int = 0
     rejected_clips: int = 0
     clock_trust: ClockTrust = "untrusted"
+    keys_order: int = 0
     faults: tuple[Text, ...] = ()
     wall_ns: int = 0
 

@@ -15,9 +15,11 @@ UP_MANIFESTS = f"{ROOT}/up/+/clip/+/manifest"
 UP_PARTS = f"{ROOT}/up/+/clip/+/part/+"
 UP_STATUS = f"{ROOT}/up/+/status"
 UP_EVENTS = f"{ROOT}/up/+/event"
+UP_CUSTODY_KEYS = f"{ROOT}/up/+/custody-keys"
 
 _UP_CLIP = re.compile(rf"{ROOT}/up/({_ID})/clip/({_ID})/(?:manifest|part/([0-9]{{1,6}}))")
 _UP_OTHER = re.compile(rf"{ROOT}/up/({_ID})/(status|event)")
+_UP_CUSTODY_KEYS = re.compile(rf"{ROOT}/up/({_ID})/custody-keys")
 _DOWN_CLIP = re.compile(rf"{ROOT}/down/({_ID})/clip/({_ID})")
 
 
@@ -45,6 +47,21 @@ def up_event(device_id: str) -> str:
     return f"{ROOT}/up/{device_id}/event"
 
 
+def up_custody_keys(device_id: str) -> str:
+    """Retained: how each of the device's later custody keys was signed by the one before."""
+    return f"{ROOT}/up/{device_id}/custody-keys"
+
+
+def down_request(device_id: str) -> str:
+    """Retained: the newest request, "send these clips first" (see wire.orders)."""
+    return f"{ROOT}/down/{device_id}/request"
+
+
+def down_keys(device_id: str) -> str:
+    """Retained: the orders that changed the server's keys, oldest first (see wire.orders)."""
+    return f"{ROOT}/down/{device_id}/keys"
+
+
 def down_clip(device_id: str, clip_id: str) -> str:
     return f"{ROOT}/down/{device_id}/clip/{clip_id}"
 
@@ -68,6 +85,12 @@ def parse_up_other(topic: str) -> tuple[str, str]:
     if found is None:
         raise WireError(f"topic {topic[:200]!r} is no status or event topic")
     return found[1], found[2]
+
+
+def parse_up_custody_keys(topic: str) -> str | None:
+    """The device_id, None for any other topic."""
+    found = _UP_CUSTODY_KEYS.fullmatch(topic)
+    return None if found is None else found[1]
 
 
 def parse_down_clip(topic: str) -> tuple[str, str]:

@@ -27,8 +27,12 @@ def test_records_then_marked_tagged_and_plain_oldest_first() -> None:
     assert order(set()) == ["a-4", "a-3", "a-2", "a-1", "a-5"]
 
 
-def test_requested_clip_goes_with_the_records_by_age() -> None:
-    assert order({"a-5"}) == ["a-4", "a-5", "a-3", "a-2", "a-1"]
+def test_requested_clip_goes_first_of_all() -> None:
+    assert order({"a-5"}) == ["a-5", "a-4", "a-3", "a-2", "a-1"]
+
+
+def test_several_requested_clips_go_oldest_first() -> None:
+    assert order({"a-5", "a-1"}) == ["a-1", "a-5", "a-4", "a-3", "a-2"]
 
 
 def test_nothing_waiting_is_nothing() -> None:
