@@ -110,7 +110,7 @@ class Opener:
 
     def _unseal(self, name: str, content: bytes) -> bytes:
         try:
-            return self._unsealer.unseal(name, content)
+            return bytes(self._unsealer.unseal(name, content))
         except NotYetError as exc:
             raise RefusedError("is sealed to another key than those given") from exc
         except RefusedError as exc:

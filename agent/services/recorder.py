@@ -28,7 +28,7 @@ from agent.services.keyring import Keyring, KeyNote
 from agent.services.power_guard import PowerGuard
 from agent.services.recording import Recording
 from agent.services.recovery import Recovered, recover_all
-from agent.services.resuming import session_to_resume, session_under_way
+from agent.services.resuming import CutSession, session_to_resume, session_under_way
 from agent.services.session_track import Names
 from agent.services.tagger_link import TaggerLink
 from agent.services.vault import Vault
@@ -127,14 +127,7 @@ class Recorder:
         self._recording = self._make_recording()
         self._desk = ControlDesk(self._control_socket, clock, self)
         self._pump = CameraPump(camera, clock, self._waker.wake)
-        for item in recovered:
-            self._tell_recovered(item)
-        if cut is not None:
-            log.warning("going on with session %s, which was cut off", cut.session_id)
-            self._recording.resume(cut)
-        self._writer.start()
-        self._pump.start()
-        self._power.start(self._waker.wake)
+        self._begin(recovered, cut)
 
     def step(self) -> bool:
         """Answer control, take what camera, tagger and writer brought, do what is due."""
@@ -255,6 +248,16 @@ class Recorder:
             return None
         rate = self._recording.byte_rate.per_s or self._settings.encoder.bitrate_kbps * 125
         return self._card.room_bytes / rate / 60
+
+    def _begin(self, recovered: list[Recovered], cut: CutSession | None) -> None:
+        for item in recovered:
+            self._tell_recovered(item)
+        if cut is not None:
+            log.warning("going on with session %s, which was cut off", cut.session_id)
+            self._recording.resume(cut)
+        self._writer.start()
+        self._pump.start()
+        self._power.start(self._waker.wake)
 
     def _make_recording(self) -> Recording:
         return Recording(
