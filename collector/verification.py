@@ -23,7 +23,7 @@ from agent.wire.manifest import SESSION_FILE, SHEET_FILE, Manifest, decode_manif
 from agent.wire.transfer import Open
 from collector.errors import NotYetError, RefusedError
 
-KEY_MISSING_DELAY_S = 300.0
+KEY_MISSING_DELAY_S = 30.0
 MAX_DEVICE_KEYS = 256
 
 Keys = dict[str, Ed25519PublicKey]

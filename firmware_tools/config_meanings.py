@@ -59,7 +59,8 @@ AGENT = {
         "age public keys of the collection server, one a line: who can open footage."
     ),
     "trust.receipt_key_file": (
-        "The collection server's receipt key (public, PEM): whose word lets a clip be deleted."
+        "The collection server's receipt key (public, PEM): whose word lets a clip be deleted, and"
+        " whose orders are obeyed."
     ),
     "trust.custody_key_file": (
         "The camera's custody key (Ed25519, PEM): what signs the footage's origin."
@@ -114,8 +115,11 @@ COLLECTOR = {
     "broker.key_file": "The collector's TLS key, PEM.",
     "broker.keepalive_s": "How soon a dead connection is noticed.",
     "keys.age_identity_files": "age private keys that open footage, in the format of `age-keygen`.",
-    "keys.receipt_key_file": "What signs receipts (Ed25519, PEM).",
-    "keys.devices_dir": "`<device_id>/custody-*.pem`: the custody keys that are believed.",
+    "keys.receipt_key_file": "What signs receipts and orders (Ed25519, PEM).",
+    "keys.devices_dir": (
+        "`<device_id>/custody-*.pem`: the custody keys that are believed. The collector adds those"
+        " that cameras make."
+    ),
     "transfer.window_bytes": "What one camera may have under way.",
     "transfer.window_budget_bytes": (
         "What all cameras together may have under way: at most 0.8 of what the broker queues."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 
 import zmq
@@ -9,6 +10,8 @@ import zmq
 from agent.ipc.messages import EventMessage, EventOccurred, RecorderStatus, StatusSnapshot, pack
 from agent.ports.clock import Clock
 from agent.wire.telemetry import DeviceEvent, EventKind
+
+log = logging.getLogger("recorder")
 
 _KEPT = 200
 # What waits in the socket cannot be replaced by news any more: keep that short.
@@ -42,6 +45,11 @@ class EventOutbox:
             wall_ns=self._clock.wall_ns(),
         )
         self._post(EventOccurred(event))
+
+    def tell_recovered(self, clip_id: str, outcome: str, head: str | None) -> None:
+        """A clip that was cut off, and what became of it at this start."""
+        log.warning("clip %s was cut off: %s", clip_id, outcome)
+        self.tell("recovered", None, clip_id, outcome, head)
 
     def show(self, status: RecorderStatus) -> None:
         self._post(StatusSnapshot(status))

@@ -251,9 +251,9 @@ class Recorder:
 
     def _begin(self, recovered: list[Recovered], cut: CutSession | None) -> None:
         for item in recovered:
-            self._tell_recovered(item)
+            head = None if item.head is None else item.head.line_sha256
+            self._outbox.tell_recovered(item.clip_id, item.outcome, head)
         if cut is not None:
-            log.warning("going on with session %s, which was cut off", cut.session_id)
             self._recording.resume(cut)
         self._writer.start()
         self._pump.start()
@@ -399,8 +399,3 @@ class Recorder:
             self._faults[part] = text
             log.error("%s", text)
             self._outbox.tell("fault", self._recording.session_id, None, text)
-
-    def _tell_recovered(self, item: Recovered) -> None:
-        head = None if item.head is None else item.head.line_sha256
-        log.warning("clip %s was cut off: %s", item.clip_id, item.outcome)
-        self._outbox.tell("recovered", None, item.clip_id, item.outcome, head)

@@ -149,6 +149,7 @@ class Recording:
     def resume(self, cut: CutSession) -> None:
         """Begin a session at once that goes on with one that was cut off; the time between is a
         gap of its first clip."""
+        log.warning("going on with session %s, which was cut off", cut.session_id)
         self._resumes = cut.session_id
         self.start(self._clock.boot_ns(), ())()
         self._resumes = None

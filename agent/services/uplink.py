@@ -101,6 +101,7 @@ class Uplink:
         happened = self._take_items(now_ns) or happened
         if now_ns >= self._scan_due_ns:
             more = self._outbox.scan(now_ns)
+            self._orders.look_again()
             self._scan_due_ns = now_ns if more else now_ns + _SCAN_EVERY_NS
             happened = happened or more
         if not self._is_online:

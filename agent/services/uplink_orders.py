@@ -121,6 +121,11 @@ class Orders:
         self._watch.forget()
         self._look_due_ns = 0
 
+    def look_again(self) -> None:
+        """The outbox was looked through: a clip in it may be signed by a custody key of which the
+        server must hear first."""
+        self._look_due_ns = 0
+
     def step(self, now_ns: int) -> bool:
         """Publish the recorder's new custody keys when they changed. True when it did."""
         if now_ns < self._look_due_ns:

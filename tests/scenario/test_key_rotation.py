@@ -114,11 +114,11 @@ class Site:
             random=lambda: 0.5,
         )
 
-    def record(self) -> str:
+    def record(self, *, lasts_s: float = 1.0) -> str:
         name = f"{DEVICE}-{EPOCH}-000001-0001-{self.clips:04d}"
         sample = SampleDevice(DEVICE, self.first_identity.to_public())
         clip = self.vault.open_clip(name, ())
-        self.clock.advance(1)
+        self.clock.advance(lasts_s)
         for index in range(2):
             clip.put_fragment(b"%d" % self.clips * 3_000, index * 10**9, (index + 1) * 10**9, 30)
         sheet_name = msgspec.structs.replace(sample.name(self.clips), epoch=EPOCH)
@@ -286,3 +286,21 @@ def test_clip_on_the_admins_request_goes_first_of_all(site: Site) -> None:
     site.deliver(*names)
     assert site.opened_in_order[0] == "0003"
     assert sorted(set(site.opened_in_order)) == [f"{number:04d}" for number in range(5)]
+
+
+def test_clip_by_a_brand_new_custody_key_does_not_wait_for_the_key_to_be_heard_of(
+    site: Site,
+) -> None:
+    site.connect()
+    change = KeyChange(recipients=(str(site.first_identity.to_public()),), new_custody_key=True)
+    site.order_keys(site.first_receipt_key, change)
+    first_kid = site.keyring.signer.kid
+    site.run(lambda: site.keyring.trust.seq == 0 and bool(site.rig.exchange.retained))
+    while site.keyring.signer.kid == first_kid:
+        site.uplink.step()  # type: ignore[union-attr]
+        site.vault.renew_keys()
+    began_ns = site.clock.boot_ns()
+    name = site.record(lasts_s=0)
+    site.uplink._scan_due_ns = 0  # type: ignore[union-attr]  # as the recorder's event has it
+    site.deliver(name)
+    assert site.clock.boot_ns() - began_ns < 5 * 10**9

@@ -6,10 +6,12 @@ import msgspec
 import pytest
 
 from agent.config import Settings, load_settings
+from agent.crypto.keys import load_private_key
 from agent.doctor import Finding, _power, examine, run_doctor, table
 from firmware_tools.dev_fleet import Fleet, make_fleet
 from firmware_tools.local_broker import LocalBroker
 from tests.footage_maker import SHIPPED
+from tests.order_maker import key_orders, keys_token, recipient
 
 CONFIG = """
 [device]
@@ -186,3 +188,16 @@ def test_a_missing_tls_file_is_not_blamed_on_the_network(settings: Settings, fle
     assert finding.state == "bad"
     assert "ca.pem" in finding.fact
     assert "network" not in finding.remedy
+
+
+def test_doctor_tells_the_keys_that_an_order_put_in_force(settings: Settings, fleet: Fleet) -> None:
+    server = load_private_key(fleet.collector.receipt_private_key_file, "receipt key")
+    file = settings.paths.state_dir / "trust" / "keys.json"
+    file.parent.mkdir(parents=True)
+    order = keys_token(server, 7, [server], recipients=[recipient(), recipient()])
+    file.write_bytes(key_orders(order))
+    fact = found(settings)["collector key"].fact
+    assert fact.startswith("seals to 2 recipients, receipts by ")
+    assert fact.endswith(", as of keys order 7")
+    file.write_bytes(b"{")
+    assert found(settings)["collector key"].state == "bad"
