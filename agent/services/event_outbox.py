@@ -9,6 +9,7 @@ import zmq
 
 from agent.ipc.messages import EventMessage, EventOccurred, RecorderStatus, StatusSnapshot, pack
 from agent.ports.clock import Clock
+from agent.services.recovery import Recovered
 from agent.wire.telemetry import DeviceEvent, EventKind
 
 log = logging.getLogger("recorder")
@@ -46,10 +47,11 @@ class EventOutbox:
         )
         self._post(EventOccurred(event))
 
-    def tell_recovered(self, clip_id: str, outcome: str, head: str | None) -> None:
+    def tell_recovered(self, item: Recovered) -> None:
         """A clip that was cut off, and what became of it at this start."""
-        log.warning("clip %s was cut off: %s", clip_id, outcome)
-        self.tell("recovered", None, clip_id, outcome, head)
+        log.warning("clip %s was cut off: %s", item.clip_id, item.outcome)
+        head = None if item.head is None else item.head.line_sha256
+        self.tell("recovered", None, item.clip_id, item.outcome, head)
 
     def show(self, status: RecorderStatus) -> None:
         self._post(StatusSnapshot(status))

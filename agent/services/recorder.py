@@ -24,7 +24,7 @@ from agent.services.capture import CameraOpened, CameraPump, Captured, PictureDr
 from agent.services.control_desk import ControlDesk
 from agent.services.event_outbox import HIGH_WATER, EventOutbox
 from agent.services.housekeeping import Housekeeper
-from agent.services.keyring import Keyring, KeyNote
+from agent.services.keyring import KeyNote, Keyring
 from agent.services.power_guard import PowerGuard
 from agent.services.recording import Recording
 from agent.services.recovery import Recovered, recover_all
@@ -95,7 +95,7 @@ class Recorder:
         self._names = Names(
             device_id, identity.epoch, identity.boot, agent_version, identity.os_boot
         )
-        vault = Vault(
+        self._vault = vault = Vault(
             spool=Spool(settings.paths.state_dir, fsync=fsync),
             state=RecorderState(settings.paths.state_dir, fsync=fsync),
             sealer=sealer,
@@ -107,7 +107,6 @@ class Recorder:
             fsync=fsync,
             keyring=keyring,
         )
-        self._vault = vault
         vault.spool.prepare()
         under_way = session_under_way(vault.state, identity.os_boot)
         recovered = recover_all(vault, os_boot=identity.os_boot)
@@ -251,8 +250,7 @@ class Recorder:
 
     def _begin(self, recovered: list[Recovered], cut: CutSession | None) -> None:
         for item in recovered:
-            head = None if item.head is None else item.head.line_sha256
-            self._outbox.tell_recovered(item.clip_id, item.outcome, head)
+            self._outbox.tell_recovered(item)
         if cut is not None:
             self._recording.resume(cut)
         self._writer.start()
