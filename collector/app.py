@@ -76,7 +76,6 @@ def make_ingest(
     clips = OngoingClips(settings.transfer, is_shared=bool(group))
     answers, finished = Answers(broker, notary.renewed), Finished()
     keys_of = DeviceKeys(settings.keys.devices_dir, report.line)
-    register = CustodyRegister(settings.keys.devices_dir, keys_of, report)
     admission = Admission(
         name=settings.collector.name,
         store=store,
@@ -109,7 +108,7 @@ def make_ingest(
         admission=admission,
         completion=completion,
         clips=clips,
-        courier=Courier(broker, store.root / ORDERS_DIR, register, report),
+        courier=_courier(settings, broker, store, keys_of, report),
         syncer=syncer,
         finished=finished,
         report=report,
@@ -118,6 +117,14 @@ def make_ingest(
         on_ready=Ready(report, settings).say_once,
         on_close=(catalogue.close, stored.close),
     )
+
+
+def _courier(
+    settings: CollectorSettings, broker: Broker, store: Store, keys_of: DeviceKeys, report: Report
+) -> Courier:
+    """Who takes orders to the cameras, and new custody keys from them."""
+    register = CustodyRegister(settings.keys.devices_dir, keys_of, report)
+    return Courier(broker, store.root / ORDERS_DIR, register, report)
 
 
 def _open_catalogue(store: Store, report: Report) -> tuple[Catalogue, Catalogue]:

@@ -49,8 +49,9 @@ class Member(PromptBroker):
     joined: str = ""
 
     def subscribe(self, topic_filter: str) -> None:
-        _, self.joined, rest = topic_filter.split("/", 2)
-        super().subscribe(rest)
+        if topic_filter.startswith("$share/"):
+            _, self.joined, topic_filter = topic_filter.split("/", 2)
+        super().subscribe(topic_filter)
 
 
 class GroupRig(Rig):
