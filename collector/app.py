@@ -66,8 +66,7 @@ def make_ingest(
     now_s: Callable[[], float] = time.monotonic,
     wall_ns: Callable[[], int] = time.time_ns,
 ) -> Ingest:
-    """The collector over `broker`, its store prepared and its catalogue reconciled. Raises
-    StoreError when the store or the catalogue cannot be used."""
+    """The collector over `broker`. Raises StoreError when store or catalogue cannot be used."""
     store = Store(settings.collector.store_dir)
     catalogue, stored = _open_catalogue(store, report)
     group = _group_name(settings, store)

@@ -94,7 +94,7 @@ def test_one_collector_answers_and_the_other_lets_go(
         rig.wait(2)
         open_files.append(len(os.listdir("/proc/self/fd")))
     assert len(camera.receipts()) == 5
-    assert len(set(open_files[1:])) == 1  # the last clip's may linger, and no more
+    assert open_files[-1] <= open_files[1]  # the last clip's may linger, and no more
 
 
 def test_need_of_either_names_what_both_made_durable(
