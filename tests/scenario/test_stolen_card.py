@@ -46,6 +46,7 @@ CLEAR_KEYS = {
         *("v", "kind", "n", "prev", "clip_id", "boot_counter", "mono_ns", "wall_ns"),
         *("clock_trust", "index", "ct_sha256", "ct_bytes", "pt_sha256", "start_pts_ns"),
         *("end_pts_ns", "frames", "cause", "sheet_sha256", "manifest_sha256"),
+        "thinned",
     },
     "receipt.jws": {
         *("v", "clip_id", "manifest_sha256", "custody_head", "stored_wall_ns", "collector"),
