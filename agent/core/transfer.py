@@ -3,6 +3,10 @@
 opening --Need--> sending --all parts durable--> (waiting for the receipt) --silence--> opening
 `later` holds everything back for a while. Receipts are verified elsewhere: to this machine the
 transfer simply ends when its owner drops it. Answers may be lost, doubled, late or out of order.
+
+A part's timer starts when the broker took it. Before that it is in our own TCP connection, which
+loses nothing while it stands; to send it again there, because a thin link needs long for it, would
+only make the queue longer.
 """
 
 from __future__ import annotations
@@ -20,6 +24,9 @@ _OPEN_FIRST_S = 3.0
 _OPEN_MOST_S = 20.0
 _SILENCE_NS = 10 * _NS
 _OVERTAKEN_BY = 3
+# A broker that answers pings but takes nothing for so long is taken for broken. The slowest honest
+# case is the largest window (4 MiB) on 64 kbit/s: 520 s.
+_NEVER_TAKEN_NS = 600 * _NS
 
 Phase = Literal["opening", "sending", "waiting"]
 
@@ -51,6 +58,7 @@ class _Flight(msgspec.Struct):
     sent_ns: int
     order: int
     again: bool
+    taken_ns: int | None = None
 
 
 class Transfer:
@@ -68,6 +76,7 @@ class Transfer:
         self.phase: Phase = "opening"
         self.in_flight_bytes = 0
         self.resent_bytes = 0
+        self._aim_bytes = total_bytes
         self._granted_bytes = part_bytes
         self._backoff = Backoff(_OPEN_FIRST_S, _OPEN_MOST_S, random)
         self._open_due_ns = now_ns
@@ -84,6 +93,11 @@ class Transfer:
         return max(1, -(-self.total_bytes // self.part_bytes))
 
     @property
+    def has_reached_aim(self) -> bool:
+        """All parts up to the aim are durable, and nothing is in flight."""
+        return not self._flights and all(part in self._durable for part in range(self._aim_parts))
+
+    @property
     def durable_parts(self) -> int:
         return len(self._durable)
 
@@ -91,9 +105,14 @@ class Transfer:
         """True while the collector's `later` lasts."""
         return now_ns < self._later_until_ns
 
+    def aim(self, first_bytes: int) -> None:
+        """Send only the parts that hold the first `first_bytes` of the clip, until told another."""
+        self._aim_bytes = min(first_bytes, self.total_bytes)
+        self._cursor = 0
+
     def unsent_bytes(self) -> int:
-        """About what is neither durable nor in flight."""
-        waiting = self.parts - len(self._durable) - len(self._flights)
+        """About what is neither durable nor in flight, up to the aim."""
+        waiting = self._aim_parts - len(self._durable) - len(self._flights)
         return max(0, waiting) * self.part_bytes
 
     def next_send(self, now_ns: int, room_bytes: int) -> SendOpen | SendPart | None:
@@ -114,7 +133,7 @@ class Transfer:
     def sent(self, action: SendOpen | SendPart, now_ns: int) -> None:
         """The pipe took `action`."""
         if isinstance(action, SendOpen):
-            self._open_due_ns = now_ns + int(self._backoff.next_s() * _NS)
+            self._open_due_ns = now_ns + _NEVER_TAKEN_NS
             return
         again = action.part in self._ever_sent
         self._ever_sent.add(action.part)
@@ -123,8 +142,17 @@ class Transfer:
         if action.part not in self._flights:
             self.in_flight_bytes += action.size_bytes
         self._flights[action.part] = _Flight(now_ns, self._order, again)
-        if self._expecting_since_ns is None:
-            self._expecting_since_ns = now_ns
+
+    def taken(self, action: SendOpen | SendPart, now_ns: int) -> None:
+        """The broker took `action`: from now on an answer is expected."""
+        if isinstance(action, SendOpen):
+            self._open_due_ns = now_ns + int(self._backoff.next_s() * _NS)
+            return
+        flight = self._flights.get(action.part)
+        if flight is not None and flight.taken_ns is None:
+            flight.taken_ns = now_ns
+            if self._expecting_since_ns is None:
+                self._expecting_since_ns = now_ns
 
     def need(
         self,
@@ -170,7 +198,8 @@ class Transfer:
         ]
         self._give_up(lost)
         self.phase = "waiting" if len(self._durable) == self.parts else "sending"
-        expecting = bool(self._flights) or self.phase == "waiting"
+        in_broker = any(flight.taken_ns is not None for flight in self._flights.values())
+        expecting = in_broker or self.phase == "waiting"
         self._expecting_since_ns = now_ns if expecting else None
         return Durable(sum(self._size(part) for part in fresh), round_trip_ns, len(lost))
 
@@ -180,8 +209,11 @@ class Transfer:
         self._later_until_ns = now_ns + int(delay_s * _NS)
 
     def expire(self, now_ns: int, timeout_ns: int) -> int:
-        """Parts in flight for longer than `timeout_ns` are lost: how many. Total silence: Open."""
-        lost = [p for p, flight in self._flights.items() if now_ns - flight.sent_ns >= timeout_ns]
+        """Parts that the broker took more than `timeout_ns` ago are lost: how many. Total silence:
+        Open."""
+        lost = [
+            part for part, flight in self._flights.items() if _is_late(flight, now_ns, timeout_ns)
+        ]
         self._give_up(lost)
         since_ns = self._expecting_since_ns
         if since_ns is not None and now_ns - since_ns >= max(_SILENCE_NS, 2 * timeout_ns):
@@ -192,9 +224,22 @@ class Transfer:
         """The broker says that nobody got `action`: ask with Open, after a pause, before more."""
         if isinstance(action, SendPart) and action.part in self._flights:
             self._give_up([action.part])
-        if self.phase != "opening":
+        if self.phase != "opening" or isinstance(action, SendOpen):
             self._reopen(now_ns)
             self._open_due_ns = now_ns + int(self._backoff.next_s() * _NS)
+
+    def untaken_ns(self, now_ns: int) -> int:
+        """How long the broker has been taking the oldest part that it has not taken yet."""
+        return max(
+            (now_ns - each.sent_ns for each in self._flights.values() if each.taken_ns is None),
+            default=0,
+        )
+
+    def shrink_parts(self, part_bytes: int, now_ns: int) -> None:
+        """Ask for parts of `part_bytes` at most, unless something is durable or in flight."""
+        if part_bytes < self.part_bytes and not self._durable and not self._flights:
+            self._cut_anew(part_bytes)
+            self._open_due_ns = now_ns
 
     def disconnected(self, now_ns: int) -> None:
         """The connection is gone, and with it what was in flight."""
@@ -221,10 +266,14 @@ class Transfer:
     def _next_missing(self) -> int | None:
         while self._cursor < self.parts and self._cursor in self._durable:
             self._cursor += 1
-        for part in range(self._cursor, self.parts):
+        for part in range(self._cursor, self._aim_parts):
             if part not in self._durable and part not in self._flights:
                 return part
         return None
+
+    @property
+    def _aim_parts(self) -> int:
+        return min(self.parts, max(1, -(-self._aim_bytes // self.part_bytes)))
 
     def _size(self, part: int) -> int:
         return max(0, min(self.part_bytes, self.total_bytes - part * self.part_bytes))
@@ -239,3 +288,9 @@ class Transfer:
         self.part_bytes = part_bytes
         self.phase = "opening"
         self._expecting_since_ns = None
+
+
+def _is_late(flight: _Flight, now_ns: int, timeout_ns: int) -> bool:
+    if flight.taken_ns is None:
+        return now_ns - flight.sent_ns >= _NEVER_TAKEN_NS
+    return now_ns - flight.taken_ns >= timeout_ns

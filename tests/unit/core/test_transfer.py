@@ -30,6 +30,7 @@ def send_all(transfer: Transfer, now_ns: int, room_bytes: int = 1 << 30) -> list
     sent: list[object] = []
     while (action := transfer.next_send(now_ns, room_bytes)) is not None:
         transfer.sent(action, now_ns)
+        transfer.taken(action, now_ns)
         sent.append(action)
     return sent
 
@@ -221,6 +222,49 @@ def test_nobody_subscribed_asks_with_open_after_a_pause() -> None:
     assert send_all(transfer, S + 20 * S) == [SendOpen(PART)]
 
 
+def test_part_that_the_broker_has_not_taken_is_not_sent_again_however_long_it_takes() -> None:
+    transfer = opened(make(2))
+    action = transfer.next_send(0, PART)
+    assert isinstance(action, SendPart)
+    transfer.sent(action, 0)
+    assert transfer.expire(500 * S, 2 * S) == 0
+    assert transfer.phase == "sending"
+    transfer.taken(action, 500 * S)
+    assert transfer.expire(502 * S - 1, 2 * S) == 0
+    assert transfer.expire(502 * S, 2 * S) == 1
+
+
+def test_broker_that_takes_nothing_for_ten_minutes_is_asked_anew() -> None:
+    transfer = opened(make(2))
+    action = transfer.next_send(0, PART)
+    assert action is not None
+    transfer.sent(action, 0)
+    assert transfer.expire(600 * S, 2 * S) == 1
+
+
+def test_open_that_the_broker_has_not_taken_is_not_doubled() -> None:
+    transfer = make()
+    action = transfer.next_send(0, PART)
+    assert action == SendOpen(PART)
+    transfer.sent(action, 0)
+    assert transfer.next_send(500 * S, PART) is None
+    transfer.taken(action, 500 * S)
+    assert transfer.next_send(503 * S, PART) == SendOpen(PART)
+
+
+def test_aim_at_the_words_sends_their_parts_alone_and_then_the_rest() -> None:
+    transfer = make(5)
+    transfer.aim(PART + 1)
+    opened(transfer)
+    assert parts_of(send_all(transfer, 0)) == [0, 1]
+    assert not transfer.has_reached_aim
+    transfer.need({0, 1}, PART, 1, window_bytes=GRANT, overtaken_ns=OVERTAKEN_NS)
+    assert transfer.has_reached_aim
+    transfer.aim(transfer.total_bytes)
+    assert not transfer.has_reached_aim
+    assert parts_of(send_all(transfer, 2)) == [2, 3, 4]
+
+
 class Channel:
     """A collector behind a channel. `fate(rng)` gives the delays (ns) of the copies that arrive.
 
@@ -268,6 +312,7 @@ class Channel:
             if action is None:
                 return
             self.transfer.sent(action, now_ns)
+            self.transfer.taken(action, now_ns)
             delays = self.up(self.rng)
             if isinstance(action, SendPart):
                 self.sends[action.part] = self.sends.get(action.part, 0) + 1
