@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Priority: TypeAlias = Literal["record", "marked", "tagged", "plain"]
+Priority: TypeAlias = Literal["record", "marked", "rare", "tagged", "plain"]
 
-_THINNABLE: tuple[Priority, ...] = ("plain", "tagged")
+_THINNABLE: tuple[Priority, ...] = ("plain", "tagged", "rare")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,9 @@ def clips_to_delete(
 def thinning_order(unsent: Sequence[UnsentClip]) -> list[UnsentClip]:
     """The clips that may be given up, the first to go first.
 
-    Plain ones before tagged ones. Of each class every second clip of a session (the odd numbers)
-    goes before the rest, oldest first: so half of each exercise stays for as long as it can.
+    Plain ones before tagged ones, those with rare tags last. Of each class every second clip of a
+    session (the odd numbers) goes before the rest, oldest first: so half of each exercise stays for
+    as long as it can.
     """
     may_go = [
         clip

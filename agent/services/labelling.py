@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agent.core.label_book import LabelBook
+from agent.core.rarity import LabelRarity
 from agent.media.fragments import Fragment
 from agent.ports.clock import Clock
 from agent.services.session_track import ClipTrack, Names, PendingLabels
@@ -33,6 +34,7 @@ class ClipLabeller:
         self._book, self._writer, self._names, self._clock = book, writer, names, clock
         self._grace_ns = grace_ns
         self._is_silent = is_silent
+        self._rarity = LabelRarity()
         self.waiting: list[ClipTrack] = []
 
     def fragment_kept(self, clip: ClipTrack, fragment: Fragment) -> None:
@@ -104,4 +106,4 @@ class ClipLabeller:
         view = self._book.view(clip.start_pts_ns, clip.end_pts_ns, silent=self._is_silent())
         sheet = label_sheet(clip.facts(self._names), view, clip.session.marks)
         clip.session.described.append((clip.start_pts_ns, clip.end_pts_ns))
-        self._writer.submit(CloseClipJob(clip.key, sheet, priority_of(sheet)))
+        self._writer.submit(CloseClipJob(clip.key, sheet, priority_of(sheet, self._rarity)))

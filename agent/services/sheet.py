@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from agent.core.label_book import LabelView
+from agent.core.rarity import LabelRarity
 from agent.ports.camera import StreamInfo
 from agent.wire.label_sheet import (
     ClockReading,
@@ -110,13 +111,21 @@ def fragment_labels(
     )
 
 
-def priority_of(sheet: LabelSheet) -> Priority:
-    """ "marked" when the wearer marked it; "tagged" when a tag begins or ends inside: a tag that
-    holds over the whole clip is a state of affairs, not an event."""
+def happened(sheet: LabelSheet) -> set[str]:
+    """The labels of the tags that begin or end inside: a tag that holds over the whole clip is a
+    state of affairs, not an event."""
+    return {tag.label for tag in sheet.tags if not (tag.continued and tag.continues)}
+
+
+def priority_of(sheet: LabelSheet, rarity: LabelRarity) -> Priority:
+    """ "marked" when the wearer marked it, "rare" and "tagged" by what happened in it; `rarity`
+    counts the clip."""
+    labels = happened(sheet)
+    is_rare = rarity.is_rare(labels)
     if sheet.marks:
         return "marked"
-    if any(not (tag.continued and tag.continues) for tag in sheet.tags):
-        return "tagged"
+    if labels:
+        return "rare" if is_rare else "tagged"
     return "plain"
 
 

@@ -12,14 +12,14 @@ from typing import TypeVar
 
 import msgspec
 
-from agent.core.upload_order import Waiting, next_clip
+from agent.core.upload_order import Job, UploadQueue, Waiting, words_run_ahead
 from agent.crypto.trust import Trust, read_answer
 from agent.errors import CustodyError, SpoolError, WireError
 from agent.storage import atomic
 from agent.storage.spool import REASON_FILE, RECEIPT_FILE, Spool
 from agent.wire.codec import decode, encode
 from agent.wire.custody import line_hash
-from agent.wire.manifest import CUSTODY_FILE, Manifest
+from agent.wire.manifest import CUSTODY_FILE, SHEET_FILE, Manifest
 from agent.wire.transfer import Open, Receipt, Refusal
 
 M = TypeVar("M", Receipt, Refusal)
@@ -51,9 +51,10 @@ class Outbox:
         self._spool = spool
         self._trust = trust
         self._report = report
-        self._waiting: dict[str, Waiting] = {}
+        self._waiting = UploadQueue()
         self._set_aside: dict[str, int] = {}
         self._reported: set[str] = set()
+        self._fresh: list[str] = []
 
     @property
     def clips(self) -> int:
@@ -61,36 +62,35 @@ class Outbox:
 
     @property
     def total_bytes(self) -> int:
-        return sum(clip.total_bytes for clip in self._waiting.values())
+        return self._waiting.total_bytes
 
     def scan(self, now_ns: int) -> bool:
         """Look what came and went; at most 50 new manifests are read. True when there is more."""
-        present = self._spool.clips("outbox")
-        here = set(present)
-        self._waiting = {name: clip for name, clip in self._waiting.items() if name in here}
-        self._set_aside = {
-            name: until
-            for name, until in self._set_aside.items()
-            if name in here and until > now_ns
-        }
-        fresh = [
-            name for name in present if name not in self._waiting and name not in self._set_aside
-        ]
-        for clip_id in fresh[:_MANIFESTS_PER_SCAN]:
-            self._admit(clip_id, now_ns)
-        return len(fresh) > _MANIFESTS_PER_SCAN
+        if not self._fresh:
+            self._list(now_ns)
+        for _ in range(min(_MANIFESTS_PER_SCAN, len(self._fresh))):
+            self._admit(self._fresh.pop(), now_ns)
+        return bool(self._fresh)
 
     def holds(self, clip_id: str) -> bool:
         return clip_id in self._waiting
 
-    def next(self, *, requested: Collection[str], taken: Collection[str]) -> Waiting | None:
-        return next_clip(self._waiting.values(), requested=requested, taken=taken)
+    def next(
+        self, *, requested: Collection[str], taken: Collection[str], rate_bytes_per_s: float
+    ) -> Job | None:
+        """What to send next over a link of that rate (0: not known)."""
+        words_first = words_run_ahead(self._waiting.total_bytes, rate_bytes_per_s)
+        return self._waiting.next(requested=requested, taken=taken, words_first=words_first)
+
+    def words_arrived(self, clip_id: str) -> None:
+        """The collector has the words of this clip."""
+        self._waiting.words_arrived(clip_id)
 
     def set_aside(
         self, clip_id: str, why: str, now_ns: int, pause_s: float = _LOOK_AGAIN_S
     ) -> None:
         """Leave this clip alone for a while, and say why, once."""
-        self._waiting.pop(clip_id, None)
+        self._waiting.remove(clip_id)
         if not self._spool.path("outbox", clip_id).is_dir():
             return  # the recorder gave it up for room, and says so itself
         self._set_aside[clip_id] = now_ns + int(pause_s * _NS)
@@ -149,27 +149,46 @@ class Outbox:
         self._leave(clip.clip_id, REASON_FILE, reason, to_sent=False)
         return refusal.why
 
+    def _list(self, now_ns: int) -> None:
+        """Forget what went; what came is `_fresh`, the oldest last."""
+        present = self._spool.clips("outbox")
+        here = set(present)
+        for clip_id in self._waiting.ids() - here:
+            self._waiting.remove(clip_id)
+        self._set_aside = {
+            name: until
+            for name, until in self._set_aside.items()
+            if name in here and until > now_ns
+        }
+        known = self._waiting.ids().union(self._set_aside)
+        self._fresh = [name for name in reversed(present) if name not in known]
+
     def _admit(self, clip_id: str, now_ns: int) -> None:
+        """Its manifest alone is read: what else may be wrong shows when its turn comes."""
         try:
-            clip = self.load(clip_id)
-            if self._finish_interrupted(clip):
+            if self._finish_interrupted(clip_id):
                 return
+            manifest, _body = self._spool.manifest("outbox", clip_id)
         except SpoolError as exc:
             if self._spool.path("outbox", clip_id).is_dir():
                 self.set_aside(clip_id, f"clip {clip_id} cannot be sent: {exc}", now_ns)
             return
-        self._waiting[clip_id] = Waiting(
-            clip_id=clip_id,
-            priority=clip.manifest.priority,
-            total_bytes=clip.manifest.total_bytes,
+        first = manifest.files[0]
+        self._waiting.add(
+            Waiting(
+                clip_id=clip_id,
+                priority=manifest.priority,
+                total_bytes=manifest.total_bytes,
+                words_bytes=first.bytes if first.name == SHEET_FILE else 0,
+            )
         )
 
-    def _finish_interrupted(self, clip: Clip) -> bool:
+    def _finish_interrupted(self, clip_id: str) -> bool:
         """A cut between receipt and move left both in the outbox: finish it."""
-        path = self._spool.path("outbox", clip.clip_id) / RECEIPT_FILE
+        path = self._spool.path("outbox", clip_id) / RECEIPT_FILE
         try:
             token = path.read_bytes()[: 16 * 1024].decode("ascii")
-            self.keep_receipt(clip, token)
+            self.keep_receipt(self.load(clip_id), token)
         except (OSError, UnicodeDecodeError, CustodyError):
             return False
         return True
@@ -202,12 +221,12 @@ class Outbox:
         try:
             atomic.write_file(path, content)
         except FileNotFoundError:
-            self._waiting.pop(clip_id, None)
+            self._waiting.remove(clip_id)
             return  # another process moved the clip first
         except OSError as exc:
             raise SpoolError(f"{path} cannot be written ({exc.strerror})") from exc
         self._spool.move(clip_id, "outbox", "sent" if to_sent else "rejected")
-        self._waiting.pop(clip_id, None)
+        self._waiting.remove(clip_id)
 
 
 class PartReader:

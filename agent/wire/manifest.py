@@ -22,7 +22,7 @@ MAX_FILES = 1024
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_CLIP_BYTES = 2 * 1024 * 1024 * 1024
 
-Priority = Literal["record", "marked", "tagged", "plain"]
+Priority = Literal["record", "marked", "rare", "tagged", "plain"]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[
     str,

@@ -46,16 +46,14 @@ CLEAR_KEYS = {
         *("v", "kind", "n", "prev", "clip_id", "boot_counter", "mono_ns", "wall_ns"),
         *("clock_trust", "index", "ct_sha256", "ct_bytes", "pt_sha256", "start_pts_ns"),
         *("end_pts_ns", "frames", "cause", "sheet_sha256", "manifest_sha256"),
-        "thinned",
     },
     "receipt.jws": {
         *("v", "clip_id", "manifest_sha256", "custody_head", "stored_wall_ns", "collector"),
     },
 }
-# What H.264 and MP4 look like: start codes of SPS, PPS, IDR and SEI, and names of boxes. Five bytes
-# each: in sealed bytes one of them comes by chance once in 100 GB.
+# What H.264 and MP4 look like: start codes of SPS, PPS, IDR and SEI, and names of boxes.
 FOOTAGE = re.compile(
-    rb"\x00\x00\x00\x01[\x67\x27\x68\x28\x65\x25\x06]|ftypi|ftypm|moov\x00|mvhd\x00|avcC\x01|moof\x00"
+    rb"\x00\x00\x01[\x67\x27\x68\x28\x65\x25\x06]|ftypi|ftypm|moov\x00|mvhd\x00|avcC\x01|moof\x00"
 )
 
 
@@ -183,6 +181,7 @@ def test_no_picture_of_the_session_is_in_any_byte_of_the_card(theft: Theft) -> N
     for when, card in theft.cards.items():
         for name, content in card_files(card):
             assert not pieces_in(content, wanted, 1), (when, name)
+            # A sealed file of random bytes shows a code of four by chance once in 500 MB or so.
             assert not FOOTAGE.search(content), (when, name)
     assert all(FOOTAGE.search(clip.mp4.read_bytes()) for clip in theft.clips)
     assert pieces_in(b"x" + theft.video()[0], wanted, 1)
@@ -206,7 +205,7 @@ def test_clear_files_say_ids_times_sizes_hashes_and_a_class_and_nothing_else(the
     assert seen == set(CLEAR_KEYS)
     causes = {line.cause for clip in theft.clips for line in clip.lines if line.cause}
     assert causes <= {"the recorder was cut off"}
-    assert {clip.manifest.priority for clip in theft.clips} <= {"marked", "tagged", "plain"}
+    assert {clip.manifest.priority for clip in theft.clips} <= {"marked", "rare", "tagged", "plain"}
 
 
 def test_no_word_and_no_picture_is_in_the_memory_of_the_uplink(theft: Theft) -> None:

@@ -110,7 +110,7 @@ def test_nothing_is_thinned_in_vain() -> None:
     assert clips_to_thin(clips, room=-10, wanted_bytes=60) == ["s-0001"]
 
 
-PRIORITIES = st.sampled_from(["record", "marked", "tagged", "plain"])
+PRIORITIES = st.sampled_from(["record", "marked", "rare", "tagged", "plain"])
 
 
 @given(
@@ -129,14 +129,16 @@ def test_thinning_never_takes_what_is_marked_and_no_more_than_it_needs(
     gone = [by_id[clip_id] for clip_id in clips_to_thin(clips, room=room, wanted_bytes=wanted)]
     assert len({clip.clip_id for clip in gone}) == len(gone)
     for clip in gone:
-        assert clip.priority in ("plain", "tagged")
+        assert clip.priority in ("plain", "tagged", "rare")
         assert not clip.recovered
     assert sum(clip.size_bytes for clip in gone[:-1]) < max(1, wanted)
     if gone:
         assert room + sum(clip.size_bytes for clip in thinning_order(clips)) >= 0
-    if any(clip.priority == "tagged" for clip in gone):
-        left = [clip for clip in thinning_order(clips) if clip not in gone]
-        assert all(clip.priority == "tagged" for clip in left)
+    left = [clip for clip in thinning_order(clips) if clip not in gone]
+    worth = ["plain", "tagged", "rare"]
+    assert max((worth.index(clip.priority) for clip in gone), default=0) <= min(
+        (worth.index(clip.priority) for clip in left), default=2
+    )
 
 
 @given(st.lists(st.integers(0, 400), unique=True, max_size=30), st.integers(0, 30))

@@ -153,7 +153,7 @@ def test_scores_and_tags_reach_the_sheet_with_full_coverage(rig: Rig) -> None:
     ((clip_id, tag),) = tagged.items()
     assert (tag.label, tag.end_ns - tag.start_ns) == ("shot", 100_000_000)
     for clip in clips:
-        expected = "tagged" if clip.manifest.clip_id == clip_id else "plain"
+        expected = "rare" if clip.manifest.clip_id == clip_id else "plain"
         assert clip.manifest.priority == expected
     first = tagger.seen[0].seq
     assert [frame.seq for frame in tagger.seen] == list(range(first, first + len(tagger.seen)))

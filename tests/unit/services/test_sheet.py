@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from agent.core.label_book import LabelView, TagPiece
+from agent.core.rarity import LabelRarity
 from agent.ports.camera import StreamInfo
 from agent.services.session_track import Names, SessionTrack
 from agent.services.sheet import (
@@ -91,11 +92,14 @@ def test_times_in_a_sidecar_are_pts() -> None:
 
 def test_priority_follows_marks_then_tags_that_change_inside() -> None:
     through = tag(100, 200, continued=True, continues=True)
-    assert priority_of(label_sheet(FACTS, view(), [])) == "plain"
-    assert priority_of(label_sheet(FACTS, view(through), [])) == "plain"
-    assert priority_of(label_sheet(FACTS, view(tag(100, 150, continued=True)), [])) == "tagged"
+    ends_inside = tag(100, 150, continued=True)
     mark = PressedMark(pts_ns=150, source="b")
-    assert priority_of(label_sheet(FACTS, view(tag(120, 130)), [mark])) == "marked"
+    rarity = LabelRarity()
+    assert priority_of(label_sheet(FACTS, view(), []), rarity) == "plain"
+    assert priority_of(label_sheet(FACTS, view(through), []), rarity) == "plain"
+    assert priority_of(label_sheet(FACTS, view(ends_inside), []), rarity) == "rare"
+    assert priority_of(label_sheet(FACTS, view(ends_inside), []), rarity) == "tagged"
+    assert priority_of(label_sheet(FACTS, view(tag(120, 130)), [mark]), rarity) == "marked"
 
 
 def test_a_mark_on_a_described_clip_is_late_in_the_record() -> None:
