@@ -18,6 +18,8 @@ from collector.app import load_keys, make_ingest
 from collector.config import CollectorSettings, load_collector_settings
 from collector.order_command import add_order_parser, issue
 from collector.report import Report
+from collector.store import Store
+from collector.underway import describe, underway
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         settings = load_collector_settings(options.config)
+        if options.command == "underway":
+            for clip in underway(Store(settings.collector.store_dir)):
+                print(describe(clip))
+            return 0
         if options.command == "check-config":
             load_keys(settings)
             tls_context(_tls_files(settings))
@@ -46,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, what in (
         ("run", "receive clips until SIGTERM"),
+        ("underway", "list the clips that are not whole yet, with the sheets that came ahead"),
         ("check-config", "read the configuration and all key files, and say what is wrong"),
     ):
         command = commands.add_parser(name, help=what, description=what)

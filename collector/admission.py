@@ -16,6 +16,7 @@ from collector.catalogue import Catalogue
 from collector.config import Transfer as TransferLimits
 from collector.errors import NotYetError, RefusedError, StoreError
 from collector.ongoing import Ongoing, OngoingClips
+from collector.parking import Parking, last_change_ns
 from collector.refusing import Refuser
 from collector.report import Report
 from collector.store import Store
@@ -58,6 +59,7 @@ class Admission:
         self._limits = limits
         self._min_free_bytes = min_free_bytes
         self._report = report
+        self._parking = Parking(store, clips, limits, self._is_idle)
 
     def admit(self, device_id: str, clip_id: str, payload: bytes, now_s: float) -> Verdict:
         """The answer to the Open in `payload`. Raises WireError when it cannot be read at all."""
@@ -65,7 +67,11 @@ class Admission:
         sha256 = manifest_hash(opened)
         ongoing = self._clips.get(device_id, clip_id)
         try:
-            if ongoing is not None and ongoing.verified.manifest_sha256 == sha256:
+            if (
+                ongoing is not None
+                and ongoing.verified.manifest_sha256 == sha256
+                and not self._may_recut(ongoing, opened)
+            ):
                 if not self._clips.is_shared or ongoing.catch_up():
                     return ongoing
                 self._clips.drop(ongoing)
@@ -80,9 +86,10 @@ class Admission:
             return self._later(clip_id, sha256, str(error), STORE_DELAY_S)
 
     def resume(self, now_s: float) -> list[Ongoing]:
-        """The transfers that lie on disk, the newest of each clip; tidies up what is done."""
+        """The newest transfers of each camera on the disk, one a clip; tidies up what is done. The
+        others are parked."""
         found: dict[tuple[str, str], Ongoing] = {}
-        for folder in sorted(self._store.transfers(), key=_last_change_ns):
+        for folder in self._parking.to_resume():
             try:
                 ongoing = self._resumed(folder, now_s)
             except (StoreError, NotYetError, RefusedError) as error:
@@ -95,7 +102,8 @@ class Admission:
     def opened_elsewhere(self, device_id: str, clip_id: str, now_s: float) -> Ongoing | None:
         """The transfer that another collector of the group opened for this clip, if any."""
         folders = [p for p in self._store.transfers(device_id) if p.name.startswith(f"{clip_id}.")]
-        for folder in sorted(folders, key=_last_change_ns, reverse=True):
+        for folder in sorted(folders, key=last_change_ns, reverse=True):
+            self._parking.make_room_in_memory(device_id)
             with contextlib.suppress(StoreError, NotYetError, RefusedError):
                 return self._resumed(folder, now_s)
         return None
@@ -117,16 +125,26 @@ class Admission:
         self, folder: Path, opened: Open, verified: VerifiedOpen, now_s: float
     ) -> Assembly:
         try:
-            # Begun before: the size in force stays, the newer custody lines count.
-            part_bytes = Assembly.load(folder, self._name).opened.part_bytes
+            # Begun before: the newer custody lines count; the size in force stays, unless no
+            # part came in it: a camera asks for smaller ones when none gets through.
+            begun = Assembly.load(folder, self._name)
+            recut = not self._clips.is_shared and not begun.durable_parts()
+            part_bytes = self._size(opened) if recut else begun.opened.part_bytes
         except StoreError:
-            limits = self._limits
-            part_bytes = agreed_part_bytes(
-                opened.part_bytes, limits.part_bytes_min, limits.part_bytes_max
-            )
+            part_bytes = self._size(opened)
             self._check_room(verified.manifest, part_bytes, now_s)
+        self._parking.make_room_in_memory(verified.manifest.device_id)
         opened = msgspec.structs.replace(opened, part_bytes=part_bytes)
         return Assembly.create(folder, opened, self._name)
+
+    def _may_recut(self, ongoing: Ongoing, opened: Open) -> bool:
+        """Another part size is asked for, and nobody has anything in the one in force."""
+        other = self._size(opened) != ongoing.part_bytes
+        return other and ongoing.transfer.is_untouched and not self._clips.is_shared
+
+    def _size(self, opened: Open) -> int:
+        limits = self._limits
+        return agreed_part_bytes(opened.part_bytes, limits.part_bytes_min, limits.part_bytes_max)
 
     def _resumed(self, folder: Path, now_s: float) -> Ongoing | None:
         with self._store.opening():
@@ -152,7 +170,7 @@ class Admission:
 
     def _check_room(self, manifest: Manifest, part_bytes: int, now_s: float) -> None:
         """Room on the disk for the parts and the clip, in the window budget, and among the
-        transfers of this device: the one that lay longest makes way (it costs a resend)."""
+        transfers of this device."""
         device_id = manifest.device_id
         free = self._store.free_bytes()
         if free - 2 * manifest.total_bytes < self._min_free_bytes:
@@ -163,17 +181,7 @@ class Admission:
             )
         if self._clips.window_bytes(device_id, part_bytes, now_s) is None:
             raise NotYetError("too many cameras send at once", delay_s=BUSY_DELAY_S)
-        under_way = sorted(self._store.transfers(device_id), key=_last_change_ns)
-        surplus = len(under_way) + 1 - self._limits.open_clips_per_device
-        for folder in under_way[: max(0, surplus)]:
-            ongoing = self._clips.get(device_id, folder.name.rsplit(".", 1)[0])
-            if ongoing is not None:
-                if ongoing.is_finishing:
-                    continue
-                self._clips.drop(ongoing)
-            elif self._clips.is_shared and not self._is_idle(folder):
-                continue
-            discard(folder)
+        self._parking.make_room_on_disk(device_id)
 
     def _is_idle(self, folder: Path) -> bool:
         """No other collector is making the clip in `folder` ready."""
@@ -185,10 +193,3 @@ class Admission:
     def _later(self, clip_id: str, sha256: str, why: str, delay_s: float) -> Later:
         self._report.complain(f"later {clip_id}", f"later: {clip_id}: {why}")
         return Later(manifest_sha256=sha256, delay_s=delay_s, why=why[:_MAX_WHY])
-
-
-def _last_change_ns(folder: Path) -> int:
-    try:
-        return folder.stat().st_mtime_ns
-    except FileNotFoundError:  # its clip was stored this moment
-        return 0

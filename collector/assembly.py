@@ -178,16 +178,21 @@ class Record:
         return _parts_of(self._bits)
 
 
+def read_durable_parts(folder: Path) -> set[int]:
+    """The parts that are durable in the transfer's `folder`, for a reader from outside; none while
+    the record is being written. Raises OSError."""
+    descriptor = os.open(folder / BITS_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return _parts_of(_read_bits(descriptor) or 0)
+    finally:
+        os.close(descriptor)
+
+
 def discard(folder: Path) -> None:
     """Remove a transfer's folder, `open.json` first: what is left over is never taken for one."""
     with _store_errors(folder):
         (folder / OPEN_FILE).unlink(missing_ok=True)
         (folder / BITS_FILE).unlink(missing_ok=True)
-        # The disk may keep names in another order than they were removed in. Without this sync a
-        # power cut could leave `open.json` and the bits without `sealed`: a transfer whose parts
-        # all count as durable and are not there, which can never end.
-        with contextlib.suppress(FileNotFoundError):
-            atomic.fsync_directory(folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 

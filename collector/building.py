@@ -1,7 +1,8 @@
 """Makes a clip ready while its parts still arrive: hash, open, hash again, write.
 
 Each sealed file is taken once all of it is in the assembly, in the manifest's order, so that little
-is left to do when the last part comes. The result is a folder that lacks only its receipt:
+is left to do when the last part comes. The label sheet is the first of them: it can be read while
+the footage is still on its way. The result is a folder that lacks only its receipt:
 
     clip.mp4 labels.json manifest.json custody.jsonl            a clip of footage
     session.json manifest.json custody.jsonl                    a session record
@@ -88,11 +89,15 @@ class ClipBuilder:
             else:
                 os.fsync(self._video_descriptor())
                 self._close_video()
-                self._place(LABELS_FILE, self._sheet or self._built_sheet())
+                if self._sheet is None:
+                    self._place(LABELS_FILE, self._built_sheet())
             opened = self._assembly.opened
             self._place(MANIFEST_FILE, opened.manifest.encode())
             self._place(CUSTODY_FILE, ("\n".join(opened.custody) + "\n").encode("ascii"))
             return self.folder
+
+    def __del__(self) -> None:
+        self._close_video()  # a parked transfer's
 
     def close(self) -> None:
         """Let go of the video file."""
@@ -109,6 +114,8 @@ class ClipBuilder:
         plain = self._unsealer.unseal(entry.name, sealed)
         if entry.name == SHEET_FILE:
             self._sheet = self._checked_sheet(bytes(plain))
+            with self._disk():  # readable from now on, long before the clip is whole
+                self._place(LABELS_FILE, self._sheet)
         elif entry.name == SESSION_FILE:
             self._record = self._checked_record(bytes(plain))
         elif entry.name in self._verified.kept:

@@ -63,6 +63,7 @@ class Transfer(Section, frozen=True):
     part_bytes_min: PartSize = MIN_PART_BYTES
     part_bytes_max: PartSize = MAX_PART_BYTES
     open_clips_per_device: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
+    kept_clips_per_device: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1024
 
 
 class CollectorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

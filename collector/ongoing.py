@@ -51,6 +51,10 @@ class Ongoing:
         return self.verified.manifest.clip_id
 
     @property
+    def part_bytes(self) -> int:
+        return self.transfer.part_bytes
+
+    @property
     def key(self) -> tuple[str, str]:
         return self.device_id, self.clip_id
 

@@ -129,6 +129,11 @@ class Transfer:
         return min(self._written_contiguous * self.part_bytes, self.total_bytes)
 
     @property
+    def is_untouched(self) -> bool:
+        """No part of it ever came."""
+        return not self._written
+
+    @property
     def is_syncing(self) -> bool:
         return self._syncing is not None
 

@@ -288,10 +288,10 @@ def test_catalogue_that_refuses_answers_later_then_the_same_receipt(
     assert rig.rows("SELECT count(*) FROM clips") == [(1,)]
 
 
-def test_more_transfers_than_allowed_drop_the_one_that_lay_longest(rig: Rig) -> None:
+def test_more_transfers_than_are_kept_drop_the_one_that_lay_longest(rig: Rig) -> None:
     device, camera = rig.device(), Camera(rig)
     rig.settings = structs.replace(
-        rig.settings, transfer=structs.replace(rig.settings.transfer, open_clips_per_device=2)
+        rig.settings, transfer=structs.replace(rig.settings.transfer, kept_clips_per_device=2)
     )
     rig.start()
     clips = [device.clip() for _ in range(3)]
