@@ -25,6 +25,7 @@ from agent.storage.state_lock import hold_lock
 from agent.supervisor import Program, Supervisor
 
 if TYPE_CHECKING:
+    from agent.drivers.surroundings_linux import LinuxSurroundings
     from agent.ports.accelerator import Accelerator
     from agent.ports.camera import Camera
     from agent.ports.clock import Clock
@@ -106,6 +107,19 @@ def build_power(settings: Settings) -> PowerSource | None:
     from agent.drivers.power_sysfs import SysfsPower
 
     return SysfsPower(settings.power.supplies_dir)
+
+
+def build_surroundings(settings: Settings) -> LinuxSurroundings:
+    """What `[network]` is judged by. The power supply is asked only where a rule needs it: its
+    hardware may be slow."""
+    from agent.drivers.surroundings_linux import LinuxSurroundings
+
+    network = settings.network
+    return LinuxSurroundings(
+        settings.uplink.host,
+        network.metered_interfaces,
+        power=build_power(settings) if network.only_when_charging else None,
+    )
 
 
 def build_accelerator(settings: Settings) -> Accelerator:
@@ -219,6 +233,7 @@ def _uplink(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Serv
         spool=Spool(settings.paths.state_dir),
         settings=settings,
         receipt_keys=[load_public_key(settings.trust.receipt_key_file, "collector's receipt key")],
+        surroundings=build_surroundings(settings),
         context=context,
     )
 

@@ -16,8 +16,14 @@ from agent.errors import ConfigError
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,40}$"
 
+# Times of day; that they differ is checked with the contradictions.
+QUIET_HOURS_PATTERN = r"^(([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9])?$"
+
 Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+InterfaceNames = Annotated[
+    tuple[Annotated[str, msgspec.Meta(pattern=r"^[^/\s]{1,40}$")], ...], msgspec.Meta(max_length=32)
+]
 
 
 def _range(ge: float, le: float) -> Any:
@@ -98,6 +104,18 @@ class Uplink(Section, frozen=True):
     status_every_s: Annotated[float, _range(1, 3600)] = 10.0
 
 
+class Network(Section, frozen=True):
+    """When clips may be sent. While they may not, they wait on the card; the status, under 1 kB
+    every `uplink.status_every_s`, goes on and says why. `interfaces` and `metered_interfaces` are
+    names of network interfaces or shell patterns of them; what leads to the broker is compared."""
+
+    interfaces: InterfaceNames = ()
+    metered_interfaces: InterfaceNames = ()
+    allow_metered: bool = False
+    only_when_charging: bool = False
+    quiet_hours: Annotated[str, msgspec.Meta(pattern=QUIET_HOURS_PATTERN)] = ""
+
+
 class Trust(Section, frozen=True):
     """Key files. `recipients_file`: one age public key a line; `receipt_key_file`: PEM."""
 
@@ -144,6 +162,7 @@ class Settings(Section, frozen=True):
     recorder: Recorder = Recorder()
     tagger: Tagger = Tagger()
     uplink: Uplink = Uplink()
+    network: Network = Network()
     trust: Trust = Trust()
     retention: Retention = Retention()
     power: Power = Power()
@@ -274,6 +293,14 @@ def _refuse_contradictions(file: str, settings: Settings) -> None:
             "power.stop_below_percent",
             "larger than power.warn_below_percent: a session would end without a warning",
             remedy="lower it",
+        )
+    begin, _, end = settings.network.quiet_hours.partition("-")
+    if begin and begin == end:
+        raise ConfigError(
+            file,
+            "network.quiet_hours",
+            "begin and end are the same",
+            remedy='give two times, or "" for none',
         )
     if settings.uplink.window_cap_bytes < settings.uplink.part_bytes:
         raise ConfigError(

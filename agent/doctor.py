@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from agent import app
 from agent.config import Settings
+from agent.core.network_gate import rules_of, why_wait
 from agent.core.picture import LORES_BYTES, LORES_HEIGHT, LORES_WIDTH, Rect
 from agent.drivers.clock_system import SystemClock
 from agent.errors import AgentError, ControlError, KeyFileError
@@ -27,6 +28,7 @@ from agent.ipc.messages import (
     RecorderStatus,
     StatusRequest,
 )
+from agent.services.uplink_gate import local_minute
 from agent.storage import atomic
 
 State = Literal["good", "warn", "bad"]
@@ -71,6 +73,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("collector key", lambda: _collector_keys(settings)),
         ("certificate", lambda: _certificate(settings)),
         ("broker", lambda: _broker(settings)),
+        ("network", lambda: _network(settings)),
     ]
     findings = []
     for part, look in parts:
@@ -295,6 +298,23 @@ def _broker(settings: Settings) -> Finding:
             remedy="recording goes on and clips wait; check the network and uplink.host",
         )
     return Finding(part="broker", state="good", fact=f"{where} answers over {version}")
+
+
+def _network(settings: Settings) -> Finding:
+    sensor = app.build_surroundings(settings)
+    sensor.settle(CONNECT_TIMEOUT_S)
+    now = sensor.read()
+    cost = {True: ", metered", False: "", None: ", perhaps metered"}[now.is_metered]
+    fact = f"{now.interface or 'no way'} to the broker{cost}"
+    why = why_wait(rules_of(settings.network), now, local_minute(SystemClock()))
+    if why:
+        return Finding(
+            part="network",
+            state="warn",
+            fact=f"{fact}: clips wait ({why})",
+            remedy="as [network] in the settings says; clips go on when that changes",
+        )
+    return Finding(part="network", state="good", fact=f"{fact}: clips may be sent")
 
 
 def _private_file(part: str, path: Path, fact: str) -> Finding:

@@ -55,6 +55,22 @@ AGENT = {
     "uplink.window_cap_bytes": "At most this much is under way unacknowledged.",
     "uplink.bandwidth_cap_kbps": "Never send faster than this; 0: as fast as the link takes.",
     "uplink.status_every_s": "How often the camera says how it is.",
+    "network.interfaces": (
+        "Send clips over these alone, for example `wlan*`; none given: over any."
+    ),
+    "network.metered_interfaces": (
+        "Interfaces whose traffic costs money, for example `wwan*`; a transfer ends within a second"
+        " when the way to the broker turns to one, and goes on later where it was."
+    ),
+    "network.allow_metered": "Send clips over metered interfaces too.",
+    "network.only_when_charging": (
+        "Send clips only on external power (charger or dock, as `power.driver` says); not known"
+        " counts as no."
+    ),
+    "network.quiet_hours": (
+        "Send no clips between these local times, for example `22:00-06:00`; not kept while the"
+        " clock is not trusted."
+    ),
     "trust.recipients_file": (
         "age public keys of the collection server, one a line: who can open footage."
     ),
@@ -126,5 +142,12 @@ COLLECTOR = {
     ),
     "transfer.part_bytes_min": "Smaller parts are refused.",
     "transfer.part_bytes_max": "Larger parts are refused.",
-    "transfer.open_clips_per_device": "More transfers of one camera at a time are asked for later.",
+    "transfer.open_clips_per_device": (
+        "Transfers of one camera in memory at a time, and on the disk with footage in them; others"
+        " are parked, and taken up again when the camera comes back to them."
+    ),
+    "transfer.kept_clips_per_device": (
+        "Transfers of one camera on the disk, most of them with little more than a label sheet; of"
+        " more, those that lay longest are dropped and sent again."
+    ),
 }

@@ -86,7 +86,7 @@ class TinyCollector:
             body = opened.manifest.encode()
             self.opens.append(where.clip_id)
             known = self.ongoing.get(where.clip_id)
-            if known is None or known.part_bytes != opened.part_bytes:
+            if known is None or not known.parts:
                 self.ongoing[where.clip_id] = Ongoing(
                     manifest=decode_manifest(body),
                     manifest_sha256=hashlib.sha256(body).hexdigest(),

@@ -149,6 +149,10 @@ class FakeBroker(Broker):
             self._unsettled -= 1
         return item
 
+    def hang_up(self) -> None:
+        if self._is_up and self._caller_knows:
+            self._exchange.drop(self, "hung up")
+
     def stop(self) -> None:
         self._stopped = True
         self._is_up = False

@@ -30,9 +30,9 @@ from agent.drivers.broker_packets import PacketReader
 from agent.drivers.broker_publish import LeanClient, UserProperties
 from agent.drivers.broker_socket import (
     TlsFiles,
-    TlsSocket,
     Wakefulness,
     connect_failure,
+    forget_unsent,
     tls_context,
     tune_socket,
 )
@@ -111,6 +111,7 @@ class PahoBroker(Broker):
         self._client: LeanClient | None = None
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._hanging_up = threading.Event()
         self._wake_fd = -1
         # The caller's side.
         self._link_seen: _LinkUp | None = None
@@ -177,6 +178,11 @@ class PahoBroker(Broker):
                 return None
             if (item := self._translated(raw)) is not None:
                 return item
+
+    def hang_up(self) -> None:
+        if self._link_seen is not None:
+            self._hanging_up.set()
+            os.eventfd_write(self._wake_fd, 1)
 
     def stop(self) -> None:
         thread = self._thread
@@ -282,13 +288,17 @@ class PahoBroker(Broker):
         poller.register(self._wake_fd, select.POLLIN)
         descriptor = sock.fileno()
         wakefulness = Wakefulness(sock)
+        self._hanging_up.clear()
         try:
             while client.socket() is sock and not self._stopping.is_set():
                 wakefulness.expect(client.reader.missing_bytes if client.reader else 0)
                 if not self._turn(client, sock, descriptor, poller):
                     break
+                if self._hanging_up.is_set():
+                    self._reason = forget_unsent(sock)
+                    break
             if self._stopping.is_set():
-                self._say_goodbye(client, descriptor)
+                client.say_goodbye(descriptor, _GOODBYE_S)
         finally:
             error = client.read_error or getattr(sock, "last_error", None)
             if error is not None and not self._reason:
@@ -299,7 +309,7 @@ class PahoBroker(Broker):
     def _turn(self, client: LeanClient, sock: Any, descriptor: int, poller: select.poll) -> bool:
         """One round of waiting, reading and writing; False when the connection has ended."""
         crowded = self._bytes_arrived - self._bytes_read > _INBOX_BYTES
-        unread = not crowded and _has_unread(client, sock)
+        unread = not crowded and client.has_unread
         mask = 0 if crowded else select.POLLIN
         mask |= select.POLLOUT if client.want_write() else 0
         poller.register(descriptor, mask)
@@ -312,24 +322,13 @@ class PahoBroker(Broker):
             for _ in range(_READS_PER_TURN):
                 if client.loop_read():
                     return False
-                if not _has_unread(client, sock):
+                if not client.has_unread:
                     break
         if client.socket() is None:
             return False
         if events & select.POLLOUT and client.loop_write():
             return False
         return client.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS
-
-    def _say_goodbye(self, client: LeanClient, descriptor: int) -> None:
-        """Send what is queued and a DISCONNECT, within _GOODBYE_S."""
-        client.disconnect()
-        poller = select.poll()
-        poller.register(descriptor, select.POLLOUT)
-        for _ in range(100):
-            if client.socket() is None or not client.want_write():
-                return
-            if poller.poll(_GOODBYE_S * 1000 / 100) and client.loop_write():
-                return
 
     def _on_socket_open(self, client: Any, _userdata: Any, sock: Any) -> None:
         tune_socket(sock)
@@ -391,9 +390,3 @@ class PahoBroker(Broker):
     def _on_arrived(self, topic: str, payload: bytes, properties: dict[str, str]) -> None:
         self._bytes_arrived += len(payload)
         self._inbox.put(Arrived(topic=topic, payload=payload, properties=properties))
-
-
-def _has_unread(client: LeanClient, sock: Any) -> bool:
-    """Bytes wait that poll does not know of."""
-    ahead = client.reader is not None and client.reader.has_unread
-    return ahead or (isinstance(sock, TlsSocket) and sock.pending() > 0)

@@ -9,6 +9,8 @@ code in a PUBACK: paho itself ends the connection over one that the standard doe
 
 from __future__ import annotations
 
+import select
+import ssl
 import struct
 import time
 from collections.abc import Callable
@@ -92,6 +94,24 @@ class LeanClient(mqtt.Client):
         if known is not None:
             self.settled(mid, packet[2] if len(packet) > 2 else 0)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    @property
+    def has_unread(self) -> bool:
+        """Bytes wait that poll does not know of."""
+        ahead = self.reader is not None and self.reader.has_unread
+        sock = self.socket()
+        return ahead or (isinstance(sock, ssl.SSLSocket) and sock.pending() > 0)
+
+    def say_goodbye(self, descriptor: int, timeout_s: float) -> None:
+        """Send what is queued and a DISCONNECT, as far as that goes within `timeout_s`."""
+        self.disconnect()
+        poller = select.poll()
+        poller.register(descriptor, select.POLLOUT)
+        for _ in range(100):
+            if self.socket() is None or not self.want_write():
+                return
+            if poller.poll(timeout_s * 1000 / 100) and self.loop_write():
+                return
 
 
 class UserProperties:

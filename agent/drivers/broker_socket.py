@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 from pathlib import Path
 from typing import Any, cast
 
@@ -140,6 +141,13 @@ class Wakefulness:
         if least_bytes != self._least_bytes:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least_bytes)
             self._least_bytes = least_bytes
+
+
+def forget_unsent(sock: Any) -> str:
+    """Let a close end the connection with a reset and drop what the kernel still had to send. The
+    reason for people is returned."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return "connection given up, so that nothing more is sent over it"
 
 
 def connect_failure(exc: BaseException, host: str, port: int) -> str:

@@ -60,6 +60,9 @@ class Broker(ABC):
       first: what was in flight then is lost, and the caller sends again what the receiver says is
       missing. A payload above `max_payload_bytes` is never sent; it settles as "refused".
     - `read(timeout_s)` returns the next item or None.
+    - `hang_up()` ends the connection at once, without a goodbye, and what was published but has not
+      left this machine never leaves it; Disconnected follows, then the driver connects again as
+      after any loss. Without a connection it does nothing.
     - `stop()` is idempotent; it sends a clean DISCONNECT when it can.
     """
 
@@ -82,6 +85,9 @@ class Broker(ABC):
 
     @abstractmethod
     def read(self, timeout_s: float) -> BrokerItem | None: ...
+
+    @abstractmethod
+    def hang_up(self) -> None: ...
 
     @abstractmethod
     def stop(self) -> None: ...

@@ -17,6 +17,8 @@ from agent.ipc import sockets
 from agent.ipc.messages import EventMessage, EventOccurred, unpack
 from agent.ports.broker import Arrived, Broker, BrokerItem, Connected, Disconnected, LastWill
 from agent.ports.clock import Clock
+from agent.ports.surroundings import SurroundingsSensor
+from agent.services.uplink_gate import Gate
 from agent.services.uplink_orders import Orders
 from agent.services.uplink_outbox import Outbox
 from agent.services.uplink_sender import Sender
@@ -46,6 +48,7 @@ class Uplink:
         spool: Spool,
         settings: Settings,
         receipt_keys: Sequence[Ed25519PublicKey],
+        surroundings: SurroundingsSensor,
         context: zmq.Context[zmq.Socket[bytes]],
         random: Callable[[], float] = random.random,
     ) -> None:
@@ -79,6 +82,7 @@ class Uplink:
             tell=self._telemetry.obeyed,
             fault=self._telemetry.fault,
         )
+        self._gate = Gate(surroundings, clock, settings.network)
         self._held: BrokerItem | None = None
         self._is_online = False
         self._last_reason = ""
@@ -104,13 +108,20 @@ class Uplink:
             self._orders.look_again()
             self._scan_due_ns = now_ns if more else now_ns + _SCAN_EVERY_NS
             happened = happened or more
+        closed = self._gate.look(now_ns)
         if not self._is_online:
             return happened
+        if closed and self._sender.has_unsettled:
+            self._broker.hang_up()  # what waits in its queues would go out all the same
         told = self._telemetry.step(
-            now_ns, outbox_clips=self._outbox.clips, outbox_bytes=self._outbox.total_bytes
+            now_ns,
+            outbox_clips=self._outbox.clips,
+            outbox_bytes=self._outbox.total_bytes,
+            waits_for=self._gate.waits_for,
         )
         told = self._orders.step(now_ns) or told
-        return self._sender.step(now_ns) or told or happened
+        may_send = not self._gate.waits_for
+        return self._sender.step(now_ns, may_send=may_send) or told or happened
 
     def wait(self, timeout_s: float) -> None:
         """Until the broker has something to say, `timeout_s` at most."""
@@ -157,7 +168,7 @@ class Uplink:
             if not self._is_online:
                 log.info("connected to the broker")
             self._is_online, self._last_reason = True, ""
-            self._sender.connected(item)
+            self._sender.connected(item, now_ns)
             self._orders.connected()
             self._telemetry.connected()
         elif isinstance(item, Disconnected):
@@ -168,7 +179,9 @@ class Uplink:
             self._sender.disconnected(now_ns)
             self._telemetry.disconnected()
         elif not self._sender.settled(item, now_ns):
-            self._telemetry.settled(item, now_ns)
+            took_ns = self._telemetry.settled(item, now_ns)
+            if took_ns is not None:
+                self._sender.small_round_trip(took_ns)
 
 
 def last_will(settings: Settings) -> LastWill:

@@ -7,15 +7,16 @@ nobody is subscribed. What is stored is known from the collector's Need alone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import google_crc32c
 import msgspec
 
 from agent.config import Uplink as UplinkSettings
+from agent.core.part_size import CRAWL_BYTES_PER_S, part_bytes_for
 from agent.core.token_bucket import TokenBucket
 from agent.core.transfer import SendOpen, SendPart, Transfer
-from agent.core.upload_order import Waiting, rank
+from agent.core.upload_order import BODIES, Job, rank
 from agent.core.upload_window import UploadWindow
 from agent.errors import CustodyError, SpoolError, WireError
 from agent.ports.broker import Arrived, Broker, Connected, Settled
@@ -24,8 +25,6 @@ from agent.wire.codec import decode_union
 from agent.wire.topics import parse_down_clip, up_manifest, up_part
 from agent.wire.transfer import (
     CRC_PROPERTY,
-    MAX_PART_BYTES,
-    MIN_PART_BYTES,
     ClipState,
     Later,
     Need,
@@ -35,8 +34,8 @@ from agent.wire.transfer import (
 
 log = logging.getLogger("sightline.uplink")
 
-_SLOW_PART_BYTES = 64 * 1024
-_SLOW_BYTES_PER_S = 2_000_000
+_STUCK_NS = 10 * 1_000_000_000
+_WORDS_NS = 15 * 1_000_000_000
 _PARALLEL = 6
 _PARALLEL_OPENING = 2
 _PARTS_PER_STEP = 8
@@ -47,10 +46,20 @@ _LOOK_EVERY_NS = 50_000_000
 class _Active(msgspec.Struct):
     """One clip on its way."""
 
-    waiting: Waiting
+    job: Job
     clip: Clip
     transfer: Transfer
     reader: PartReader
+    began_ns: int
+
+
+class _Published(msgspec.Struct, frozen=True):
+    """A message that the broker has not settled yet."""
+
+    clip_id: str
+    action: SendOpen | SendPart
+    size_bytes: int
+    sent_ns: int
 
 
 class Sender:
@@ -79,11 +88,12 @@ class Sender:
         rate = settings.bandwidth_cap_kbps * 1000 / 8
         self._bucket = TokenBucket(rate, max(2 * settings.part_bytes, int(rate / 10)))
         self._active: dict[str, _Active] = {}
-        self._tokens: dict[int, tuple[str, SendOpen | SendPart]] = {}
+        self._tokens: dict[int, _Published] = {}
         self._max_payload_bytes = 0
         self._granted_bytes = 0
         self._look_due_ns = 0
         self._collector_answers = False
+        self._last_rate_bytes_per_s = 0.0
         self.requested: set[str] = set()
 
     @property
@@ -95,17 +105,28 @@ class Sender:
         return sum(active.transfer.in_flight_bytes for active in self._active.values())
 
     @property
+    def has_unsettled(self) -> bool:
+        """Something was published that has perhaps not left this machine."""
+        return bool(self._tokens)
+
+    @property
     def resent_bytes(self) -> int:
         """Of the transfers under way."""
         return sum(active.transfer.resent_bytes for active in self._active.values())
 
-    def connected(self, item: Connected) -> None:
+    def connected(self, item: Connected, now_ns: int) -> None:
         self._max_payload_bytes = item.max_payload_bytes
-        self._window = UploadWindow(self._settings.window_cap_bytes)
+        self._window = UploadWindow(self._settings.window_cap_bytes, self._last_rate_bytes_per_s)
+        for active in self._active.values():
+            active.transfer.shrink_parts(self._part_bytes(), now_ns)
 
     def disconnected(self, now_ns: int) -> None:
         self._max_payload_bytes = 0
         self._collector_answers = False
+        self._last_rate_bytes_per_s = self._rate_bytes_per_s()
+        if any(each.transfer.untaken_ns(now_ns) > _STUCK_NS for each in self._active.values()):
+            # not one part got through: whatever was measured before, begin with the smallest
+            self._last_rate_bytes_per_s = CRAWL_BYTES_PER_S / 8
         self._tokens.clear()
         for active in self._active.values():
             active.transfer.disconnected(now_ns)
@@ -115,15 +136,24 @@ class Sender:
         found = self._tokens.pop(item.token, None)
         if found is None:
             return False
-        clip_id, action = found
-        active = self._active.get(clip_id)
-        if item.outcome != "taken" and active is not None:
+        if isinstance(found.action, SendOpen):
+            self._window.sent_large(found.size_bytes, now_ns - found.sent_ns)
+        active = self._active.get(found.clip_id)
+        if active is None:
+            return True
+        if item.outcome == "taken":
+            active.transfer.taken(found.action, now_ns)
+        else:
             if item.outcome == "refused":
-                self._report(f"clip {clip_id}: {item.reason}")
+                self._report(f"clip {found.clip_id}: {item.reason}")
             else:
                 self._collector_answers = False
-            active.transfer.undelivered(action, now_ns)
+            active.transfer.undelivered(found.action, now_ns)
         return True
+
+    def small_round_trip(self, round_trip_ns: int) -> None:
+        """How long the broker took to settle a message of a few hundred bytes."""
+        self._window.small_round_trip(round_trip_ns)
 
     def arrived(self, item: Arrived, now_ns: int) -> None:
         """An answer of the collector. Rubbish and what is stale change nothing."""
@@ -149,9 +179,12 @@ class Sender:
             why = f"clip {clip_id}: receipt not kept: {exc}"
             self._outbox.set_aside(clip_id, why, now_ns, _CARD_PAUSE_S)
 
-    def step(self, now_ns: int) -> bool:
-        """Send what is due and fits. True when anything was sent."""
+    def step(self, now_ns: int, *, may_send: bool = True) -> bool:
+        """Send what is due and fits, nothing unless `may_send`. True when anything was sent."""
         if self._max_payload_bytes <= 0:
+            return False
+        if not may_send:
+            self._drop_vanished()
             return False
         is_look_due = now_ns >= self._look_due_ns
         if is_look_due:
@@ -164,6 +197,9 @@ class Sender:
         actives = self._by_urgency()
         if not self._collector_answers:
             actives = actives[:1]  # one clip's Open asks for all, until somebody answers
+        elif any(self._words_are_due(each, now_ns) for each in actives):
+            # a part of a body would be seconds of a thin link in the way of the next words
+            actives = [each for each in actives if rank(each.job, self.requested) < BODIES]
         sent = 0
         for active in actives:  # Opens first: their answers take a round trip
             if active.transfer.phase == "opening":
@@ -202,6 +238,7 @@ class Sender:
         parts = max(1, -(-transfer.total_bytes // need.part_bytes))
         if need.contiguous > parts:
             raise WireError(f"need: names part {need.contiguous - 1} of a clip of {parts}")
+        is_first = transfer.phase == "opening"
         learnt = transfer.need(
             unpack_have(need, parts),
             need.part_bytes,
@@ -213,6 +250,39 @@ class Sender:
         self._window.acked(learnt.acked_bytes, need.part_bytes, learnt.round_trip_ns, now_ns)
         if learnt.lost_parts:
             self._window.lost(now_ns)
+        if is_first and not transfer.durable_parts:
+            transfer.shrink_parts(self._part_bytes(), now_ns)  # the Open told how thin the link is
+        if active.job.only_words and transfer.has_reached_aim:
+            self._words_arrived(active)
+
+    def _words_arrived(self, active: _Active) -> None:
+        """Leave the clip until its body is due; at once when nothing else is to be sent first."""
+        clip_id = active.clip.clip_id
+        self._outbox.words_arrived(clip_id)
+        self._look_due_ns = 0  # the next words, before a body's part comes in between
+        following = self._next_job(()) if len(self._active) == 1 else None
+        if following is not None and following.clip.clip_id == clip_id:
+            active.job = following
+            active.transfer.aim(active.transfer.total_bytes)
+        else:
+            self._end(clip_id)
+
+    def _next_job(self, taken: Collection[str]) -> Job | None:
+        return self._outbox.next(
+            requested=self.requested, taken=taken, rate_bytes_per_s=self._rate_bytes_per_s()
+        )
+
+    def _rate_bytes_per_s(self) -> float:
+        """What the link carries, as last measured (over this connection or the one before), and
+        what the admin allows of it; 0: not known yet."""
+        window = self._window
+        rate = (
+            window.goodput_bytes_per_s
+            or window.early_rate_bytes_per_s
+            or self._last_rate_bytes_per_s
+        )
+        cap = self._settings.bandwidth_cap_kbps * 1000 / 8
+        return min(rate or cap, cap or rate)
 
     def _send_one(self, active: _Active, now_ns: int) -> bool:
         action = active.transfer.next_send(now_ns, self._room_bytes())
@@ -224,7 +294,7 @@ class Sender:
         if self._bucket.wait_ns(size, now_ns):
             return False
         try:
-            token = self._publish(active, action)
+            token, sent_bytes = self._publish(active, action)
         except SpoolError as exc:
             clip_id = active.clip.clip_id
             self._end(clip_id)
@@ -233,7 +303,7 @@ class Sender:
         if token is None:
             return False
         self._bucket.take(size, now_ns)
-        self._tokens[token] = (active.clip.clip_id, action)
+        self._tokens[token] = _Published(active.clip.clip_id, action, sent_bytes, now_ns)
         active.transfer.sent(action, now_ns)
         return True
 
@@ -243,18 +313,22 @@ class Sender:
         room = self._window.room_bytes(in_flight)
         return min(room, max(0, self._granted_bytes - in_flight)) if in_flight > 0 else room
 
-    def _publish(self, active: _Active, action: SendOpen | SendPart) -> int | None:
+    def _publish(self, active: _Active, action: SendOpen | SendPart) -> tuple[int | None, int]:
+        """The token, and how large the message is."""
         clip_id = active.clip.clip_id
         if isinstance(action, SendOpen):
-            message = self._outbox.open_message(clip_id, action.part_bytes)
-            return self._broker.publish(up_manifest(self._device_id, clip_id), message, qos=1)
-        payload = active.reader.read(action.offset_bytes, action.size_bytes)
-        return self._broker.publish(
-            up_part(self._device_id, clip_id, action.part),
-            payload,
-            qos=1,
-            properties={CRC_PROPERTY: f"{google_crc32c.value(payload):08x}"},
-        )
+            payload = self._outbox.open_message(clip_id, action.part_bytes)
+            topic, properties = up_manifest(self._device_id, clip_id), None
+        else:
+            payload = active.reader.read(action.offset_bytes, action.size_bytes)
+            topic = up_part(self._device_id, clip_id, action.part)
+            properties = {CRC_PROPERTY: f"{google_crc32c.value(payload):08x}"}
+        return self._broker.publish(topic, payload, qos=1, properties=properties), len(payload)
+
+    def _words_are_due(self, active: _Active, now_ns: int) -> bool:
+        """Words on their way, of which the collector has not failed to speak."""
+        is_fresh = now_ns - active.began_ns < _WORDS_NS
+        return active.job.only_words and is_fresh and not active.transfer.is_held(now_ns)
 
     def _start_more(self, now_ns: int, is_look_due: bool) -> None:
         """Take up the next clip before the link runs dry, or at the next look (through an outbox
@@ -263,30 +337,30 @@ class Sender:
         if any(transfer.is_held(now_ns) for transfer in transfers):
             return
         opening = sum(transfer.phase == "opening" for transfer in transfers)
-        if len(transfers) >= _PARALLEL or opening >= _PARALLEL_OPENING:
+        if len(transfers) >= _PARALLEL + _PARALLEL_OPENING or opening >= _PARALLEL_OPENING:
             return
         unsent = sum(t.unsent_bytes() for t in transfers if t.phase == "sending")
         runs_dry = opening == 0 and unsent < 2 * self._window.size_bytes
         if not runs_dry and not is_look_due:
             return
-        best = self._outbox.next(requested=self.requested, taken=self._active)
+        best = self._next_job(self._active)
         if best is None:
             return
         urgency = rank(best, self.requested)
         overtakes = all(
-            urgency < rank(active.waiting, self.requested)
+            urgency < rank(active.job, self.requested)
             for active in self._active.values()
             if active.transfer.phase != "waiting"
         )
-        if overtakes or runs_dry:
+        if overtakes or (runs_dry and len(transfers) < _PARALLEL):
             self._start(best, now_ns)
 
-    def _start(self, waiting: Waiting, now_ns: int) -> None:
+    def _start(self, job: Job, now_ns: int) -> None:
+        clip_id = job.clip.clip_id
         try:
-            clip = self._outbox.load(waiting.clip_id)
+            clip = self._outbox.load(clip_id)
         except SpoolError as exc:
-            why = f"clip {waiting.clip_id} cannot be sent: {exc}"
-            self._outbox.set_aside(waiting.clip_id, why, now_ns)
+            self._outbox.set_aside(clip_id, f"clip {clip_id} cannot be sent: {exc}", now_ns)
             return
         transfer = Transfer(
             total_bytes=clip.manifest.total_bytes,
@@ -294,22 +368,21 @@ class Sender:
             now_ns=now_ns,
             random=self._random,
         )
-        reader = self._outbox.parts_of(clip)
-        self._active[clip.clip_id] = _Active(waiting, clip, transfer, reader)
+        if job.only_words:
+            transfer.aim(job.clip.words_bytes)
+        self._active[clip_id] = _Active(
+            job, clip, transfer, self._outbox.parts_of(clip), began_ns=now_ns
+        )
 
     def _part_bytes(self) -> int:
-        """256 KiB, 64 KiB on slow links, and never more than the broker takes."""
-        rate = self._window.goodput_bytes_per_s
-        cap = self._settings.bandwidth_cap_kbps * 1000 / 8
-        is_slow = 0 < rate < _SLOW_BYTES_PER_S or 0 < cap < _SLOW_BYTES_PER_S
-        wish = min(self._settings.part_bytes, _SLOW_PART_BYTES if is_slow else MAX_PART_BYTES)
-        fits = self._max_payload_bytes // MIN_PART_BYTES * MIN_PART_BYTES
-        return max(MIN_PART_BYTES, min(wish, fits))
+        return part_bytes_for(
+            self._rate_bytes_per_s(), self._settings.part_bytes, self._max_payload_bytes
+        )
 
     def _by_urgency(self) -> list[_Active]:
         return sorted(
             self._active.values(),
-            key=lambda active: (rank(active.waiting, self.requested), active.clip.clip_id),
+            key=lambda active: (rank(active.job, self.requested), active.clip.clip_id),
         )
 
     def _drop_vanished(self) -> None:

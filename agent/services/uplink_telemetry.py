@@ -53,6 +53,7 @@ class Telemetry:
         self._in_flight: dict[int, DeviceEvent] = {}
         self._events_due_ns = 0
         self._status_sent_ns: int | None = None
+        self._status_token: int | None = None
         self._last_shown: DeviceStatus | None = None
         self.dropped_events = 0
 
@@ -87,20 +88,25 @@ class Telemetry:
     def disconnected(self) -> None:
         self._put_back(list(self._in_flight))
 
-    def settled(self, item: Settled, now_ns: int) -> bool:
-        """True when the token was one of ours."""
+    def settled(self, item: Settled, now_ns: int) -> int | None:
+        """How long it took, when it was a status that was published into an empty pipe."""
+        if item.token == self._status_token:
+            self._status_token = None
+            return now_ns - (self._status_sent_ns or now_ns)
         if item.token not in self._in_flight:
-            return False
+            return None
         if item.outcome == "no_subscriber":
             self._put_back(list(self._in_flight))  # all of them: the order is kept
             self._events_due_ns = now_ns + _EVENT_RETRY_NS
         else:
             del self._in_flight[item.token]
-        return True
+        return None
 
-    def step(self, now_ns: int, *, outbox_clips: int, outbox_bytes: int) -> bool:
-        """Publish what is due. True when anything was sent."""
-        sent = self._send_status(now_ns, outbox_clips, outbox_bytes)
+    def step(
+        self, now_ns: int, *, outbox_clips: int, outbox_bytes: int, waits_for: str = ""
+    ) -> bool:
+        """Publish what is due; True when anything was. `waits_for`: why no clip may be sent."""
+        sent = self._send_status(now_ns, outbox_clips, outbox_bytes, waits_for)
         while (
             self._events
             and len(self._in_flight) < _EVENTS_IN_FLIGHT
@@ -120,11 +126,13 @@ class Telemetry:
             up_status(self._device_id), offline_status(self._device_id), qos=1, retain=True
         )
 
-    def _send_status(self, now_ns: int, outbox_clips: int, outbox_bytes: int) -> bool:
+    def _send_status(
+        self, now_ns: int, outbox_clips: int, outbox_bytes: int, waits_for: str
+    ) -> bool:
         age_ns = None if self._status_sent_ns is None else now_ns - self._status_sent_ns
         if age_ns is not None and age_ns < _STATUS_LEAST_NS:
             return False
-        status = self._status(now_ns, outbox_clips, outbox_bytes)
+        status = self._status(now_ns, outbox_clips, outbox_bytes, waits_for)
         steady = msgspec.structs.replace(
             status,
             wall_ns=0,
@@ -137,12 +145,17 @@ class Telemetry:
         if age_ns is not None and not changed and age_ns < self._status_every_ns:
             return False
         topic = up_status(self._device_id)
-        if self._broker.publish(topic, encode(status), qos=1, retain=True) is None:
+        token = self._broker.publish(topic, encode(status), qos=1, retain=True)
+        if token is None:
             return False
+        # the first on a connection goes into an empty pipe; later ones wait behind parts
+        self._status_token = token if self._status_sent_ns is None else None
         self._status_sent_ns, self._last_shown = now_ns, steady
         return True
 
-    def _status(self, now_ns: int, outbox_clips: int, outbox_bytes: int) -> DeviceStatus:
+    def _status(
+        self, now_ns: int, outbox_clips: int, outbox_bytes: int, waits_for: str
+    ) -> DeviceStatus:
         recorder = self._recorder
         if recorder is not None and now_ns - self._recorder_seen_ns > _RECORDER_SILENT_NS:
             recorder = None
@@ -161,6 +174,7 @@ class Telemetry:
             battery_percent=_whole(recorder.battery_percent) if recorder else None,
             outbox_clips=outbox_clips,
             outbox_bytes=outbox_bytes,
+            waiting=f"waiting: {waits_for}" if waits_for else "",
             sent_clips=len(self._spool.clips("sent")),
             rejected_clips=len(self._spool.clips("rejected")),
             clock_trust=self._clock.trust(),

@@ -26,7 +26,8 @@ Text = Annotated[str, msgspec.Meta(max_length=500)]
 
 class DeviceStatus(Message, frozen=True, kw_only=True):
     """Retained on `up/%d/status`; the last will is the same with `online` false. `keys_order`: the
-    newest order about keys that the recorder obeys, 0 while those of the provisioning hold."""
+    newest order about keys that the recorder obeys, 0 while those of the provisioning hold.
+    `waiting`: why clips are not sent now ("waiting: link wwan0 metered"); "" when they are."""
 
     device_id: str
     online: bool
@@ -41,6 +42,7 @@ class DeviceStatus(Message, frozen=True, kw_only=True):
     battery_percent: int | None = None
     outbox_clips: int = 0
     outbox_bytes: int = 0
+    waiting: Text = ""
     sent_clips: int = 0
     rejected_clips: int = 0
     clock_trust: ClockTrust = "untrusted"

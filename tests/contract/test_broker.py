@@ -213,3 +213,24 @@ def test_retained_message_greets_who_comes_later(ground: Ground) -> None:
 def test_broker_started_twice_is_an_error(pair: tuple[Broker, Broker]) -> None:
     with pytest.raises(BrokerError):
         pair[0].start()
+
+
+def test_hung_up_connection_sends_no_more_and_comes_again(pair: tuple[Broker, Broker]) -> None:
+    camera, collector = pair
+    camera.hang_up()
+    disconnected(camera)
+    assert camera.publish(UP, b"too late") is None
+    connected(camera)
+    token = camera.publish(UP, b"again")
+    assert settled(camera, token).outcome == "taken"
+    assert arrived(collector).payload == b"again"
+
+
+def test_hanging_up_without_a_connection_does_nothing(ground: Ground) -> None:
+    camera = ground.client("cam01")
+    camera.hang_up()
+    camera.start()
+    connected(camera)
+    token = camera.publish(UP, b"here", qos=0)
+    assert settled(camera, token).outcome == "taken"
+    camera.stop()
