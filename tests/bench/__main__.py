@@ -10,12 +10,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import recording, upload
+from tests.bench import recording, spool, upload
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=("recording", "upload"), help="only this part")
+    parser.add_argument(
+        "part", nargs="?", choices=("recording", "upload", "spool"), help="only this part"
+    )
     part = parser.parse_args().part
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
@@ -32,6 +34,10 @@ def main() -> int:
             print("\n".join(["", "Upload", *upload.report(rates)]), flush=True)
             if statistics.median(rates.ratios) < 0.7:
                 missed.append("upload ratio")
+        if part in (None, "spool"):
+            shelf = spool.measure(Path(folder) / "spool")
+            print("\n".join(["", "Spool", *spool.report(shelf)]), flush=True)
+            missed += spool.missed(shelf)
     print(f"\nmissed: {', '.join(missed)}" if missed else "\nall figures reach what they must")
     return 1 if missed else 0
 

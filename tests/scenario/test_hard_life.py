@@ -13,9 +13,9 @@ from firmware_tools.local_stack import LocalStack, Sections
 from tests.footage_maker import SHIPPED
 from tests.scenario import evidence
 from tests.scenario.conftest import BUNDLE, MakeStack
+from tests.scenario.fault_proxy import FaultProxy
 from tests.scenario.memory_group import MemoryGroup, NoGroupError
 from tests.scenario.processes import command_lines, pid_of
-from tests.scenario.throttle import ThrottledLink
 from tests.scenario.waiting import status_of, wait_for_frames, wait_until_sent
 
 pytestmark = pytest.mark.scenario
@@ -47,7 +47,7 @@ def test_little_memory_a_stalling_card_and_a_thin_link_cost_no_frame(
 ) -> None:
     python_path = os.pathsep.join([str(SLOW_CARD), os.environ.get("PYTHONPATH", "")])
     stalls = ("env", f"PYTHONPATH={python_path}", "SLOW_CARD_STALL_S=2", "SLOW_CARD_EVERY=30")
-    with ThrottledLink(LINK_BITS_PER_S) as link:
+    with FaultProxy(LINK_BITS_PER_S) as link:
         stack = LocalStack(
             tmp_path / "stack",
             footage=SHIPPED / "07_building_720p.mp4",
