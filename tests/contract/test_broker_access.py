@@ -88,6 +88,9 @@ class Peer:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        # They refer to us, and we to the client: paho closes its sockets when the client goes.
+        self._client.on_connect = self._client.on_message = None
+        self._client.on_publish = self._client.on_subscribe = None
 
 
 Join = Callable[..., Peer]
