@@ -23,7 +23,8 @@ _PIECE_BYTES = 4096
 # Of each socket of a thin link: a buffer of megabytes would hide it. (On a fast one so small a
 # buffer is a fault of its own: TCP then waits 0.2 s for each.)
 _BUFFER_BYTES = 16 * 1024
-_THIN_BITS_PER_S = 4_000_000
+_THIN_BITS_PER_S = 2_500_000
+_WIDE_BUFFER_BYTES = 1024 * 1024
 _HELD_BYTES = 64 * 1024  # on the way, in either direction
 _TICK_S = 0.02
 _REDIRECT = (
@@ -93,6 +94,8 @@ class FaultProxy:
         self.bits_per_s, self.latency_s, self.reset_after_bytes = 0, 0.0, 0
         self.stall_up = self.stall_down = False
         self.manner = "pass"
+        for link in self._links:
+            link.set_buffers(_WIDE_BUFFER_BYTES)
 
     def _accept(self) -> None:
         while not self.is_closing:
@@ -142,6 +145,12 @@ class _Link:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._close()
 
+    def set_buffers(self, size_bytes: int) -> None:
+        for end in self._ends():
+            for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+                with contextlib.suppress(OSError):
+                    end.setsockopt(socket.SOL_SOCKET, option, size_bytes)
+
     def _ends(self) -> list[socket.socket]:
         return [self._near, *([self._far] if self._far is not None else [])]
 
@@ -156,9 +165,8 @@ class _Link:
         self._far.settimeout(None)
         for end in self._ends():
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if 0 < self._proxy.bits_per_s <= _THIN_BITS_PER_S:
-                for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
-                    end.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
+        if 0 < self._proxy.bits_per_s <= _THIN_BITS_PER_S:
+            self.set_buffers(_BUFFER_BYTES)
         down = threading.Thread(target=self._pass, args=(self._far, self._near, False), daemon=True)
         down.start()
         self._pass(self._near, self._far, True)
