@@ -21,7 +21,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types floors bench storm fuzz kill-matrix docs clean remake
+.PHONY: help setup demo test check lint types floors bench storm crash fuzz kill-matrix docs clean remake
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -54,6 +54,9 @@ storm: $(READY_TEST) ## two minutes of every network fault on three cameras (STO
 
 bench: $(READY) ## measure speed and size on this machine
 	@$(BIN)/python -m tests.bench
+
+crash: $(READY_TEST) ## cut the power at every operation on card and store, recover each disk, count losses
+	@$(BIN)/python -m tests.crash
 
 fuzz: $(READY_FUZZ) ## look for bytes that break a decoder, for FUZZ_S seconds (x86-64 only)
 	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_S)

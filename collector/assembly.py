@@ -193,6 +193,11 @@ def discard(folder: Path) -> None:
     with _store_errors(folder):
         (folder / OPEN_FILE).unlink(missing_ok=True)
         (folder / BITS_FILE).unlink(missing_ok=True)
+        # The disk may keep names in another order than they were removed in. Without this sync a
+        # power cut could leave `open.json` and the bits without `sealed`: a transfer whose parts
+        # all count as durable and are not there, which can never end.
+        with contextlib.suppress(FileNotFoundError):
+            atomic.fsync_directory(folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -54,6 +54,8 @@ class Finisher:
             if not folder.is_dir():
                 self._write_receipt(built, verified, conflict)
                 self._store.place(built, folder)
+            else:
+                self._store.settle(folder)
             remarks = self._take_up(folder)
             if conflict:
                 remarks += (
@@ -101,6 +103,7 @@ def reconcile(store: Store, catalogue: Catalogue, warn: Callable[[str], None]) -
             continue
         try:
             read_manifest(folder)
+            store.settle(folder)
             catalogue.add(folder, store.root)
             added += 1
         except (AgentError, WireError, OSError, ValueError, LookupError) as error:

@@ -55,12 +55,16 @@ class Store:
         self.incoming = store_dir / "incoming"
         self.catalogue_file = store_dir / "catalogue.sqlite"
         self.group_file = store_dir / "group"
+        self._last_sessions: dict[Path, Path] = {}
 
     def prepare(self) -> None:
         """Make the folders. Raises StoreError when the disk refuses."""
         try:
             for name in ("store", "incoming", "refused"):
                 atomic.make_directory(self.root / name)
+            # A folder that is there may have been made by a process killed before its sync.
+            atomic.fsync_directory(self.root)
+            atomic.fsync_directory(self.root.parent)
         except OSError as exc:
             raise StoreError(
                 f"store {self.root} cannot be made ({exc.strerror})",
@@ -119,11 +123,30 @@ class Store:
 
     def place(self, built: Path, folder: Path) -> None:
         """Move a finished clip to its place, durably. Raises StoreError."""
+        session, device = folder.parent, folder.parent.parent
         try:
-            atomic.make_directory(folder.parent)
+            atomic.make_directory(session)
+            if self._last_sessions.get(device) != session:
+                self._sync_names_above(session)
+                self._last_sessions[device] = session
             atomic.move(built, folder)
         except OSError as exc:
             raise StoreError(f"{folder} cannot be stored ({exc.strerror})") from exc
+
+    def settle(self, folder: Path) -> None:
+        """Make the place of a stored clip durable, before anybody is told that it is stored: the
+        collector that put it there may have been killed between the rename and its sync. Its files
+        were synced before. Raises StoreError."""
+        try:
+            atomic.fsync_directory(folder.parent)
+            self._sync_names_above(folder.parent)
+        except OSError as exc:
+            raise StoreError(f"{folder} cannot be synced ({exc.strerror})") from exc
+
+    def _sync_names_above(self, session: Path) -> None:
+        """The session's folder and the device's may be there and not be durable."""
+        atomic.fsync_directory(session.parent)
+        atomic.fsync_directory(session.parent.parent)
 
     def clips(self) -> Iterator[Path]:
         """Folders of all stored clips and records."""

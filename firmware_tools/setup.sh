@@ -177,7 +177,7 @@ import paho.mqtt, pyrage, zmq' >>"$log" 2>&1 || fail "a Python package does not 
 
 set_up_test() {
     say "Setting up for the tests, once (the log is $log)"
-    for program in age ffmpeg; do
+    for program in age ffmpeg strace; do
         command -v "$program" >/dev/null || apt_install "$program"
     done
     install_pins requirements/dev.txt

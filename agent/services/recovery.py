@@ -100,6 +100,9 @@ def recover_item(
     if not files.folder.exists():
         return Recovered(clip_id, "removed")
     files.drop_temporaries()
+    # After a kill, what lies here may not be on the card yet. It must be before the clip moves on:
+    # a power cut would leave it on a shelf where nobody looks whether it is whole.
+    files.settle()
     item = _Item(vault, files, clip_id, keep_head or (lambda head: None))
     if item.was_closed() or item.finish_close():
         return item.ship()

@@ -5,6 +5,7 @@ Order for a file: write, fsync, rename, fsync of the directory. For a line: appe
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +74,28 @@ def move(source: Path, target: Path, *, fsync: Fsync = os.fsync) -> None:
     fsync_directory(target.parent, fsync=fsync)
     if source.parent != target.parent:
         fsync_directory(source.parent, fsync=fsync)
+
+
+def settle(folder: Path, *, fsync: Fsync = os.fsync) -> None:
+    """Make durable what `folder` shows: its files, their names, and its own name.
+
+    To be called before anything is built on what another process left. If that one was killed
+    between a write and its sync, all of it is to be seen, and a power cut still takes it back. A
+    file that the card does not open is left as it is.
+    """
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+    for name in names:
+        descriptor = -1
+        with contextlib.suppress(OSError):
+            descriptor = os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC)
+        if descriptor >= 0:
+            try:
+                fsync(descriptor)
+            finally:
+                os.close(descriptor)
+    fsync_directory(folder, fsync=fsync)
+    fsync_directory(folder.parent, fsync=fsync)
 
 
 def make_directory(path: Path, *, mode: int = 0o700, fsync: Fsync = os.fsync) -> None:

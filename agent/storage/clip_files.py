@@ -61,6 +61,10 @@ class ClipFiles:
         """Keep a damaged file beside the clip under another name: it is never sent."""
         atomic.move(self.folder / name, self.folder / f"{name}{DAMAGED_SUFFIX}", fsync=self._fsync)
 
+    def settle(self) -> None:
+        """Make durable what a killed process left."""
+        atomic.settle(self.folder, fsync=self._fsync)
+
     def drop_temporaries(self) -> None:
         """What a power cut left of files that never got their name."""
         self.remove({name for name in os.listdir(self.folder) if name.startswith(".")})

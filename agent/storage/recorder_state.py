@@ -21,7 +21,10 @@ class RecorderState:
         self._fsync = fsync
 
     def prepare(self) -> None:
+        """Make the folders, and durable what a killed process left in them."""
         atomic.make_directory(self._sessions, fsync=self._fsync)
+        for folder in (self._sessions, self._folder):
+            atomic.settle(folder, fsync=self._fsync)
 
     def custody_head(self) -> bytes | None:
         try:

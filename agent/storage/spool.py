@@ -40,6 +40,9 @@ class Spool:
         try:
             for shelf in SHELVES:
                 atomic.make_directory(self.root / shelf, fsync=self._fsync)
+            # A folder that is there may have been made by a process killed before its sync.
+            atomic.settle(self.root, fsync=self._fsync)
+            atomic.settle(self.root.parent, fsync=self._fsync)
         except OSError as exc:
             raise SpoolError(
                 f"spool {self.root} cannot be made ({exc.strerror})",
@@ -88,8 +91,13 @@ class Spool:
         return True
 
     def empty_trash(self) -> None:
-        """Finish deletions, also those that a power cut broke off."""
-        for name in os.listdir(self.root / "trash"):
+        """Finish deletions, also those that a power cut or a kill broke off."""
+        names = os.listdir(self.root / "trash")
+        if names:
+            # A kill may have come between a move into the trash and its sync. Without this one, a
+            # power cut could put a clip back on its shelf with half of its files deleted.
+            atomic.fsync_directory(self.root / "trash", fsync=self._fsync)
+        for name in names:
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(self.root / "trash" / name)
 

@@ -25,6 +25,13 @@ from agent.storage.spool import Spool
 from tests.recorder_rig import Keys, open_item
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SETTINGS = """
+device = { device_id = "cam01", kind = "desk" }
+paths = { state_dir = "state", runtime_dir = "r" }
+camera = { footage = "unused" }
+recorder = { pre_roll_s = 1, post_roll_s = 0, clip_s = 2, label_grace_s = 0.5 }
+trust = { recipients_file = "recipients.txt", custody_key_file = "custody.key" }
+"""
 
 
 def has_written(frames: int, status: RecorderStatus) -> bool:
@@ -46,12 +53,14 @@ class Program:
             )
         )
         (folder / "recipients.txt").write_text(f"{self.keys.identity.to_public()}\n")
+        (folder / "agent.toml").write_text(SETTINGS)
+        self.config = str(folder / "agent.toml")
         self.spool = Spool(folder / "state")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.recorder_program", str(self.folder)],
+            [sys.executable, "-m", "tests.crash.recorder_program", self.config],
             cwd=REPOSITORY,
             stderr=subprocess.DEVNULL,
         )

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from agent.storage import atomic
 from collector.catalogue import Catalogue
 from tests.collector_rig import PART_BYTES, Camera, Rig, stored
 from tests.sample_clip import SampleClip
@@ -131,3 +132,27 @@ def test_lost_catalogue_is_rebuilt_from_the_store(tmp_path: Path) -> None:
     assert rig.rows("SELECT * FROM clips ORDER BY clip_key") == before
     assert [stored(camera.open(clip)) for clip in clips] == receipts
     rig.stop()
+
+
+def test_place_of_a_clip_that_a_killed_collector_left_is_synced_before_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig(tmp_path)
+    clip, camera = rig.device().clip(), Camera(rig)
+    rig.start()
+    stored(camera.deliver(clip))
+    rig.stop()
+    for path in (tmp_path / "store").glob("catalogue.sqlite*"):
+        path.unlink()
+    synced: list[Path] = []
+    monkeypatch.setattr(atomic, "fsync_directory", synced.append)
+    add = Catalogue.add
+    monkeypatch.setattr(
+        Catalogue, "add", lambda self, *paths: (synced.append(Path("row")), add(self, *paths))[1]
+    )
+    rig.start()
+    rig.stop()
+
+    before = synced[: synced.index(Path("row"))]
+    session = rig.folder(clip).parent
+    assert {session, session.parent, session.parent.parent} <= set(before)

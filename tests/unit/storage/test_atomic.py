@@ -80,3 +80,19 @@ def test_a_move_that_lost_the_race_says_so(tmp_path: Path) -> None:
 def test_made_directories_are_for_their_owner_alone(tmp_path: Path) -> None:
     atomic.make_directory(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+
+
+def test_settling_syncs_every_file_then_their_names_then_the_folders_own(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("one", "two"):
+        (folder / name).write_bytes(b"x")
+    (folder / "below").mkdir()
+    synced: list[str] = []
+
+    def spy(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").resolve().name)
+
+    atomic.settle(folder, fsync=spy)
+    assert sorted(synced[:2]) == ["one", "two"]
+    assert synced[2:] == ["folder", tmp_path.name]

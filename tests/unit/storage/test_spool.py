@@ -73,3 +73,15 @@ def test_a_card_that_refuses_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "spool").write_bytes(b"a file where the folder should be")
     with pytest.raises(SpoolError, match=r"paths\.state_dir"):
         Spool(tmp_path).prepare()
+
+
+def test_what_lies_in_the_trash_is_synced_there_before_its_files_go(tmp_path: Path) -> None:
+    there: list[bool] = []
+    trashed = tmp_path / "spool" / "trash" / CLIP
+    spool = Spool(tmp_path, fsync=lambda _descriptor: there.append((trashed / "0000.age").exists()))
+    spool.prepare()
+    put(spool).rename(trashed)
+    there.clear()
+    spool.empty_trash()
+    assert there == [True]
+    assert not trashed.exists()
