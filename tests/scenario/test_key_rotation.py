@@ -21,6 +21,7 @@ from agent.crypto import jws
 from agent.crypto.jws import Signer
 from agent.crypto.keys import thumbprint
 from agent.crypto.trust import pinned, public_text
+from agent.drivers.surroundings_fake import FakeSurroundings
 from agent.services.keyring import Keyring
 from agent.services.uplink import Uplink
 from agent.services.vault import Vault
@@ -111,6 +112,7 @@ class Site:
             settings=self.settings,
             receipt_keys=[self.first_receipt_key.public_key()],
             context=self.context,
+            surroundings=FakeSurroundings(),
             random=lambda: 0.5,
         )
 

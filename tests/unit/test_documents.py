@@ -33,8 +33,8 @@ def test_every_file_that_a_document_links_to_exists(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_make_target_that_a_document_names_exists(document: Path) -> None:
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.M))
-    named = set(re.findall(r"(?:`|^    |^\$ )make ([a-z]+)", document.read_text("utf-8"), re.M))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.M))
+    named = set(re.findall(r"(?:`|^    |^\$ )make ([a-z-]+)", document.read_text("utf-8"), re.M))
     assert named <= targets
 
 
