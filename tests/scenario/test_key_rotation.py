@@ -64,6 +64,7 @@ class Site:
         self.spool.prepare()
         self.clips = 0
         self.opened_in_order: list[str] = []
+        self.uplink: Uplink | None = None
         self.restart_camera()
         self.rig.start()
 
@@ -92,9 +93,15 @@ class Site:
         )
         self.vault.state.prepare()
         self.keyring = keyring
-        self.uplink: Uplink | None = None
+        self.disconnect()
+
+    def disconnect(self) -> None:
+        if self.uplink is not None:
+            self.uplink.close()
+        self.uplink = None
 
     def connect(self) -> None:
+        self.disconnect()
         broker = PromptBroker(self.rig.exchange, client_id=DEVICE)
         publish = broker.publish
 
@@ -186,8 +193,7 @@ class Site:
         raise AssertionError("signed by a stranger")
 
     def close(self) -> None:
-        if self.uplink is not None:
-            self.uplink.close()
+        self.disconnect()
         self.rig.stop()
 
 
