@@ -214,7 +214,7 @@ class Rig:
 
     def written(self) -> None:
         """Wait until the writer has nothing left to do."""
-        self.until(lambda: self.recorder.status().writer_queue_s == 0, "an empty queue")
+        self.until(lambda: self.recorder._writer.is_idle, "an idle writer")
         self.recorder.step()  # takes what the writer said of its last job
 
     def settle(self) -> None:
