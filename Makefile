@@ -3,6 +3,7 @@
 PYTHON ?=
 VENV ?= .venv
 T ?= tests
+JOBS ?= 2
 FOOTAGE ?=
 FUZZ_S ?= 60
 ROUNDS ?= 30
@@ -34,8 +35,8 @@ setup: $(READY) ## set this machine up (Python packages, Mosquitto); other targe
 demo: $(READY) ## broker, collector and a camera on replayed footage: watch clips arrive (FOOTAGE=DIR)
 	@$(BIN)/python -m firmware_tools.demo $(if $(FOOTAGE),--footage "$(FOOTAGE)")
 
-test: $(READY_TEST) ## run the tests (T=tests/unit narrows)
-	@$(BIN)/python -m pytest $(T)
+test: $(READY_TEST) ## run the tests, two at a time (T=tests/unit narrows, JOBS=1 one after another)
+	@$(BIN)/python -m pytest $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist loadfile) $(T)
 
 check: lint types floors test ## what CI runs: lint, types, import floors, tests
 
