@@ -129,9 +129,25 @@ def build_accelerator(settings: Settings) -> Accelerator:
         from agent.drivers.accelerator_fake import FakeAccelerator
 
         return FakeAccelerator()
+    if tagger.accelerator in ("tflite", "edgetpu"):
+        from agent.drivers.accelerator_tflite import EDGE_TPU, TfliteAccelerator
+
+        on_edge_tpu = tagger.accelerator == "edgetpu"
+        return TfliteAccelerator(
+            backend=tagger.accelerator,
+            delegate=tagger.delegate or (EDGE_TPU if on_edge_tpu else ""),
+            delegate_options=tagger.delegate_options,
+            threads=tagger.threads,
+            allow_cpu=tagger.allow_cpu,
+        )
     from agent.drivers.accelerator_onnxruntime import OnnxRuntimeAccelerator
 
-    return OnnxRuntimeAccelerator(tagger.providers, tagger.threads)
+    return OnnxRuntimeAccelerator(
+        tagger.providers,
+        tagger.threads,
+        provider_options=tagger.provider_options,
+        allow_cpu=tagger.allow_cpu,
+    )
 
 
 def load_configured_model(settings: Settings, first_span_id: int = 0) -> TaggerModel:

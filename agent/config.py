@@ -19,6 +19,8 @@ ID_PATTERN = r"^[A-Za-z0-9_-]{1,40}$"
 # Times of day; that they differ is checked with the contradictions.
 QUIET_HOURS_PATTERN = r"^(([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9])?$"
 
+CPU_PROVIDER = "CPUExecutionProvider"
+
 Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 InterfaceNames = Annotated[
@@ -80,10 +82,16 @@ class Recorder(Section, frozen=True):
 
 
 class Tagger(Section, frozen=True):
-    """The accelerator and the model. `bundle` overrides the active slot (a desk, a test)."""
+    """The accelerator and the model. `providers` are ONNX Runtime's, a delegate is TFLite's. What
+    was asked for must really run a part of the model. `bundle` overrides the active slot (a desk,
+    a test)."""
 
-    accelerator: Literal["onnxruntime", "fake"] = "onnxruntime"
-    providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    accelerator: Literal["onnxruntime", "tflite", "edgetpu", "fake"] = "onnxruntime"
+    providers: tuple[str, ...] = (CPU_PROVIDER,)
+    provider_options: dict[str, dict[str, str]] = {}
+    delegate: str = ""
+    delegate_options: dict[str, str] = {}
+    allow_cpu: bool = False
     threads: Annotated[int, _range(1, 8)] = 1
     bundle: Path | None = None
     score_in_standby: bool = True
@@ -279,6 +287,7 @@ def _refuse_contradictions(file: str, settings: Settings) -> None:
                     "a camera must not run on replayed or fake parts",
                     remedy='choose a real driver, or set device.kind = "desk"',
                 )
+    _refuse_accelerator_contradictions(file, settings.tagger)
     retention, power = settings.retention, settings.power
     if 0 < retention.spool_budget_bytes <= retention.slack_bytes:
         raise ConfigError(
@@ -306,3 +315,39 @@ def _refuse_contradictions(file: str, settings: Settings) -> None:
         raise ConfigError(
             file, "uplink.window_cap_bytes", "smaller than uplink.part_bytes", remedy="raise it"
         )
+
+
+def _refuse_accelerator_contradictions(file: str, tagger: Tagger) -> None:
+    on_onnx = tagger.accelerator == "onnxruntime"
+    on_tflite = tagger.accelerator in ("tflite", "edgetpu")
+    strangers = sorted(set(tagger.provider_options) - set(tagger.providers))
+    checks = [
+        (
+            "providers",
+            (tagger.providers != (CPU_PROVIDER,) or bool(tagger.provider_options)) and not on_onnx,
+            "they are ONNX Runtime's",
+            'take it out, or set tagger.accelerator = "onnxruntime"',
+        ),
+        (
+            "provider_options",
+            bool(strangers),
+            f"options for {', '.join(strangers)}, which tagger.providers does not list",
+            "list it, or take its options out",
+        ),
+        (
+            "delegate",
+            bool(tagger.delegate) and not on_tflite,
+            "delegates are TFLite's",
+            'take it out, or set tagger.accelerator = "tflite"',
+        ),
+        (
+            "delegate_options",
+            bool(tagger.delegate_options)
+            and not (tagger.delegate or tagger.accelerator == "edgetpu"),
+            "options without a delegate",
+            "name it in tagger.delegate",
+        ),
+    ]
+    for key, contradicts, problem, remedy in checks:
+        if contradicts:
+            raise ConfigError(file, f"tagger.{key}", problem, remedy=remedy)

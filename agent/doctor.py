@@ -151,8 +151,11 @@ def _model(settings: Settings) -> Finding:
             began_s = time.perf_counter()
             model.score(frame + 1, black, LORES_WIDTH, LORES_HEIGHT, whole)
             took_ms.append((time.perf_counter() - began_s) * 1e3)
-        ran = model.provenance
+        ran, instead_of = model.provenance, model.instead_of
     fact = f"{ran.name} {ran.semver} on {ran.accelerator}, {median(took_ms):.1f} ms a frame"
+    if instead_of:
+        remedy = f"tagger.allow_cpu lets it; mend {instead_of} for speed"
+        return Finding(part="model", state="warn", fact=fact, remedy=remedy)
     return Finding(part="model", state="good", fact=fact)
 
 

@@ -34,9 +34,28 @@ AGENT = {
     "recorder.writer_queue_s": (
         "Footage held in memory while the card stalls, before a gap is noted."
     ),
-    "tagger.accelerator": "What runs the model. `fake` is for tests.",
+    "tagger.accelerator": (
+        "What runs the model: ONNX Runtime, TensorFlow Lite, or TensorFlow Lite with a model "
+        "compiled for the Edge TPU. `fake` is for tests."
+    ),
     "tagger.providers": (
-        "ONNX Runtime's execution providers. One that is missing is an error, never a silent CPU."
+        "ONNX Runtime's execution providers, in order. One that is missing or takes no operation "
+        "is an error, never a silent CPU. The CPU, listed last, runs what the others leave over."
+    ),
+    "tagger.provider_options": (
+        "Options of a provider, as text: `[tagger.provider_options.TensorrtExecutionProvider]`. "
+        "One that the installed provider does not have is an error."
+    ),
+    "tagger.delegate": (
+        "A TFLite delegate: the library's name, or its absolute path; none for the CPU, "
+        "`libedgetpu.so.1` if nothing else is named for `edgetpu`."
+    ),
+    "tagger.delegate_options": (
+        "Options of the delegate, as text; it refuses those it does not know."
+    ),
+    "tagger.allow_cpu": (
+        "Where provider or delegate is missing or takes nothing, run on the CPU. Status, log and "
+        "label sheets then say what ran instead of what."
     ),
     "tagger.threads": "CPU threads of the model.",
     "tagger.bundle": "A model bundle's folder, instead of the active slot under `state_dir`.",

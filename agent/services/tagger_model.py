@@ -51,6 +51,7 @@ class TaggerModel:
         self._accelerator = accelerator
         accelerator.open(manifest, artifact, bundle.artifact_file(artifact))
         running = accelerator.describe()
+        self.instead_of = running.instead_of
         self.provenance = ModelProvenance(
             name=manifest.name,
             version=manifest.version,
