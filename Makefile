@@ -72,7 +72,7 @@ clean: ## remove caches and logs of the set-up; environment and recordings stay
 	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find agent collector firmware_tools models tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(READY): $(PINS) firmware_tools/setup.sh
+$(READY): $(PINS) requirements/tools.txt firmware_tools/setup.sh
 	@PYTHON="$(PYTHON)" sh firmware_tools/setup.sh run "$(VENV)"
 	@echo "$(PYTHON)" > $(VENV)/made-with
 	@touch $@

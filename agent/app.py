@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from agent.drivers.surroundings_linux import LinuxSurroundings
     from agent.ports.accelerator import Accelerator
     from agent.ports.camera import Camera
+    from agent.ports.card_reader import CardReader
     from agent.ports.clock import Clock
     from agent.ports.encoder import Encoder
     from agent.ports.power import PowerSource
+    from agent.ports.thermal import ThermalSensor
     from agent.services.keyring import Keyring
     from agent.services.tagger_model import TaggerModel
 
@@ -109,6 +111,15 @@ def build_power(settings: Settings) -> PowerSource | None:
     return SysfsPower(settings.power.supplies_dir)
 
 
+def build_thermal(settings: Settings) -> ThermalSensor | None:
+    """What `governor.driver` names; None for nothing."""
+    if settings.governor.driver == "none":
+        return None
+    from agent.drivers.thermal_sysfs import SysfsThermal
+
+    return SysfsThermal(Path("/sys"))
+
+
 def build_surroundings(settings: Settings) -> LinuxSurroundings:
     """What `[network]` is judged by. The power supply is asked only where a rule needs it: its
     hardware may be slow."""
@@ -150,6 +161,15 @@ def build_accelerator(settings: Settings) -> Accelerator:
     )
 
 
+def build_card_reader(settings: Settings) -> CardReader | None:
+    """What reads scenario cards; None when `cards.read` is off."""
+    if not settings.cards.read:
+        return None
+    from agent.drivers.card_reader_opencv import OpenCvCardReader
+
+    return OpenCvCardReader()
+
+
 def load_configured_model(settings: Settings, first_span_id: int = 0) -> TaggerModel:
     """Verify and load the configured bundle. Raises ModelError or AcceleratorError."""
     from agent.services.tagger_model import load_model
@@ -179,17 +199,22 @@ def load_keyring(settings: Settings, clock: Clock) -> Keyring:
 
     trust = settings.trust
     receipt_key = load_public_key(trust.receipt_key_file, "collector's receipt key")
+    card_keys = []
+    if trust.card_key_file is not None:
+        card_keys = [load_public_key(trust.card_key_file, "key of scenario cards")]
     recipients = [str(each) for each in load_recipients(trust.recipients_file)]
     return Keyring(
         settings.paths.state_dir,
         settings.device.device_id,
-        pinned=pinned([receipt_key], recipients),
+        pinned=pinned([receipt_key], recipients, card_keys),
         custody_key=load_private_key(trust.custody_key_file, "custody key"),
         clock=clock,
     )
 
 
 def _recorder(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Service:
+    from agent.services.governing import Governing
+    from agent.services.plan_book import PlanBook
     from agent.services.power_guard import PowerGuard
     from agent.services.recorder import Recorder
     from agent.storage.identity import next_boot
@@ -209,12 +234,20 @@ def _recorder(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Se
         context=context,
         agent_version=__version__,
         power=PowerGuard(build_power(settings), settings.power),
+        governing=Governing(build_thermal(settings), settings.governor, clock),
+        plans=PlanBook(
+            settings.paths.state_dir,
+            settings.device.device_id,
+            trust=lambda: keyring.trust,
+            clock=clock,
+        ),
     )
 
 
 def _tagger(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Service:
     # BLAS threads would spin between frames: 30 % of a core for nothing (see ARCHITECTURE.md).
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from agent.services.looker import Looker
     from agent.services.tagger import TaggerService
 
     return TaggerService(
@@ -222,6 +255,7 @@ def _tagger(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Serv
         settings.paths.runtime_dir,
         lambda first_span_id: load_configured_model(settings, first_span_id),
         SystemClock(),
+        Looker(build_card_reader(settings)),
     )
 
 

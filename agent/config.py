@@ -79,6 +79,8 @@ class Recorder(Section, frozen=True):
     session_cap_s: Annotated[float, _range(10, 86_400)] = 4 * 3600.0
     label_grace_s: Annotated[float, _range(0, 60)] = 5.0
     writer_queue_s: Annotated[float, _range(1, 60)] = 15.0
+    require_plan: bool = False
+    least_card_minutes: Annotated[float, _range(0, 1440)] = 30.0
 
 
 class Tagger(Section, frozen=True):
@@ -95,6 +97,14 @@ class Tagger(Section, frozen=True):
     threads: Annotated[int, _range(1, 8)] = 1
     bundle: Path | None = None
     score_in_standby: bool = True
+
+
+class Cards(Section, frozen=True):
+    """Scenario cards, held to the lens."""
+
+    read: bool = True
+    before_start_s: Annotated[float, _range(5, 3600)] = 120.0
+    after_start_s: Annotated[float, _range(0, 300)] = 20.0
 
 
 class Uplink(Section, frozen=True):
@@ -125,11 +135,13 @@ class Network(Section, frozen=True):
 
 
 class Trust(Section, frozen=True):
-    """Key files. `recipients_file`: one age public key a line; `receipt_key_file`: PEM."""
+    """Key files. `recipients_file`: one age public key a line; `receipt_key_file` and
+    `card_key_file`: PEM."""
 
     recipients_file: Path = Path("/etc/sightline/recipients.txt")
     receipt_key_file: Path = Path("/etc/sightline/receipt.pub.pem")
     custody_key_file: Path = Path("/etc/sightline/custody.key")
+    card_key_file: Path | None = None
 
 
 class Retention(Section, frozen=True):
@@ -154,6 +166,19 @@ class Power(Section, frozen=True):
     hysteresis_percent: Annotated[float, _range(0, 50)] = 3.0
 
 
+class Governor(Section, frozen=True):
+    """When fewer frames are scored than are due; recording goes on as ever. A Raspberry Pi slows
+    itself down from 80 degrees on."""
+
+    driver: Literal["sysfs", "none"] = "sysfs"
+    warm_c: Annotated[float, _range(30, 120)] = 75.0
+    hot_c: Annotated[float, _range(30, 120)] = 82.0
+    hysteresis_c: Annotated[float, _range(0, 30)] = 5.0
+    battery_below_percent: Annotated[float, _range(0, 100)] = 20.0
+    hysteresis_percent: Annotated[float, _range(0, 50)] = 3.0
+    hold_s: Annotated[float, _range(0, 3600)] = 30.0
+
+
 class Supervisor(Section, frozen=True):
     """`sightline-agent run` on a machine without systemd."""
 
@@ -169,11 +194,13 @@ class Settings(Section, frozen=True):
     encoder: Encoder = Encoder()
     recorder: Recorder = Recorder()
     tagger: Tagger = Tagger()
+    cards: Cards = Cards()
     uplink: Uplink = Uplink()
     network: Network = Network()
     trust: Trust = Trust()
     retention: Retention = Retention()
     power: Power = Power()
+    governor: Governor = Governor()
     supervisor: Supervisor = Supervisor()
 
 
@@ -302,6 +329,13 @@ def _refuse_contradictions(file: str, settings: Settings) -> None:
             "power.stop_below_percent",
             "larger than power.warn_below_percent: a session would end without a warning",
             remedy="lower it",
+        )
+    if settings.governor.hot_c <= settings.governor.warm_c:
+        raise ConfigError(
+            file,
+            "governor.hot_c",
+            "not above governor.warm_c: scoring would pause before it slows down",
+            remedy="raise it",
         )
     begin, _, end = settings.network.quiet_hours.partition("-")
     if begin and begin == end:

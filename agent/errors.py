@@ -76,5 +76,9 @@ class OrderError(AgentError):
     """An order of the server that is not obeyed; `what` is the reason."""
 
 
+class CardError(AgentError):
+    """A scenario card that is not believed; `what` says what was shown instead."""
+
+
 class ControlError(AgentError):
     """A control request that could not be delivered or was refused."""

@@ -34,6 +34,15 @@ AGENT = {
     "recorder.writer_queue_s": (
         "Footage held in memory while the card stalls, before a gap is noted."
     ),
+    "recorder.require_plan": (
+        "Start nothing unless a session plan of the server is in force (see docs/cards.md)."
+    ),
+    "recorder.least_card_minutes": (
+        "With less room on the card the pre-flight says that the camera is not fit; it records."
+    ),
+    "cards.read": "Look for scenario cards in the model's pictures (see docs/cards.md).",
+    "cards.before_start_s": "A card holds for a session that is started within this time.",
+    "cards.after_start_s": "A card that is shown so soon after the start counts as well.",
     "tagger.accelerator": (
         "What runs the model: ONNX Runtime, TensorFlow Lite, or TensorFlow Lite with a model "
         "compiled for the Edge TPU. `fake` is for tests."
@@ -100,6 +109,9 @@ AGENT = {
     "trust.custody_key_file": (
         "The camera's custody key (Ed25519, PEM): what signs the footage's origin."
     ),
+    "trust.card_key_file": (
+        "Who signs scenario cards; none: cards are ignored until an order about keys names one."
+    ),
     "retention.sent_keep_s": "How long a clip stays on the card after its receipt.",
     "retention.max_age_s": (
         "A clip with a receipt goes when it was closed this long ago, however fresh the receipt; "
@@ -128,6 +140,15 @@ AGENT = {
         "Below this charge, off mains, the session is closed cleanly and none is started."
     ),
     "power.hysteresis_percent": "So far above a threshold the charge must rise to count as above.",
+    "governor.driver": "What measures the board. `sysfs` is the kernel's own; `none`: nothing.",
+    "governor.warm_c": "From this many degrees on every second frame is scored.",
+    "governor.hot_c": "From this many degrees on none is scored.",
+    "governor.hysteresis_c": "How far below it must cool before scoring takes up again.",
+    "governor.battery_below_percent": (
+        "With less charge, and not on mains, every second frame is scored; 0: never mind."
+    ),
+    "governor.hysteresis_percent": "How far above it must charge before scoring takes up again.",
+    "governor.hold_s": "How long it must stay better before scoring goes up one step.",
     "supervisor.watchdog_s": (
         "`sightline-agent run` kills and restarts a service that was silent for so long."
     ),

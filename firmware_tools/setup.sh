@@ -169,6 +169,7 @@ set_up_run() {
     find_python
     make_environment
     install_pins "requirements/py$version.txt"
+    install_pins requirements/tools.txt
     install_ourselves
     "$venv/bin/python" -c 'import av, cryptography, google_crc32c, msgspec, numpy, onnxruntime
 import paho.mqtt, pyrage, zmq

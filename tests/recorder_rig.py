@@ -26,6 +26,11 @@ from agent.ipc import sockets
 from agent.ipc.control import ask
 from agent.ipc.messages import ControlReply, MarkRequest, StartRequest, StatusRequest, StopRequest
 from agent.ports.power import PowerSource
+from agent.ports.thermal import ThermalSensor
+from agent.services.declarations import CardAnswer
+from agent.services.governing import Governing
+from agent.services.keyring import Keyring
+from agent.services.plan_book import PlanBook
 from agent.services.power_guard import PowerGuard
 from agent.services.recorder import Recorder
 from agent.services.vault import Vault
@@ -160,6 +165,10 @@ class Rig:
         free_bytes: Callable[[], int] | None = lambda: 1 << 40,
         retention: config.Retention | None = None,
         power: PowerSource | None = None,
+        thermal: ThermalSensor | None = None,
+        keyring: Keyring | None = None,
+        plans: PlanBook | None = None,
+        score_in_standby: bool = True,
         **recorder: float,
     ) -> None:
         self.folder = folder
@@ -172,10 +181,12 @@ class Rig:
             paths=config.Paths(state_dir=folder / "state", runtime_dir=folder / "r"),
             recorder=config.Recorder(**values),
             retention=retention or config.Retention(),
+            tagger=config.Tagger(score_in_standby=score_in_standby),
         )
         self.camera = FakeCamera(self.clock)
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._sockets: list[zmq.Socket[bytes]] = []
+        self.card_answers: list[CardAnswer] = []
         self._closed = False
         self.recorder = Recorder(
             self.settings,
@@ -189,6 +200,10 @@ class Rig:
             fsync=fsync,
             free_bytes=free_bytes,
             power=PowerGuard(power, self.settings.power, every_s=0.01),
+            governing=Governing(thermal, self.settings.governor, self.clock, every_s=0.01),
+            keyring=keyring,
+            plans=plans,
+            card_answer=self.card_answers.append,
         )
         self.until(lambda: self.recorder.status().frames_captured > 0)
 

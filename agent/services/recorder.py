@@ -22,14 +22,19 @@ from agent.ports.camera import Camera, CameraLost, LoresFrame, Packet
 from agent.ports.clock import Clock
 from agent.services.capture import CameraOpened, CameraPump, Captured, PictureDropped
 from agent.services.control_desk import ControlDesk
+from agent.services.declarations import CardAnswer, Declarations
 from agent.services.event_outbox import HIGH_WATER, EventOutbox
+from agent.services.governing import Governing
 from agent.services.housekeeping import Housekeeper
 from agent.services.keyring import KeyNote, Keyring
+from agent.services.plan_book import PlanBook
 from agent.services.power_guard import PowerGuard
 from agent.services.recording import Recording
 from agent.services.recovery import Recovered, recover_all
 from agent.services.resuming import CutSession, session_to_resume, session_under_way
 from agent.services.session_track import Names
+from agent.services.start_desk import StartDesk
+from agent.services.status_report import StatusReport, Written
 from agent.services.tagger_link import TaggerLink
 from agent.services.vault import Vault
 from agent.services.waker import Waker
@@ -55,8 +60,6 @@ log = logging.getLogger("recorder")
 _CAPTURED_A_STEP = 64
 _STATUS_EVERY_NS = 1_000_000_000
 _TIDY_EVERY_NS = 5_000_000_000
-_LATELY_NS = 10_000_000_000
-_ANSWER_NS = 2_000_000_000
 # At the end of the service labels get this long, then the clip closes with what is known.
 _LAST_GRACE_NS = 1_000_000_000
 _CLOSE_TURNS = 600
@@ -88,9 +91,13 @@ class Recorder:
         fsync: Fsync = os.fsync,
         free_bytes: Callable[[], int] | None = None,
         power: PowerGuard | None = None,
+        governing: Governing | None = None,
+        plans: PlanBook | None = None,
+        card_answer: Callable[[CardAnswer], None] = lambda _answer: None,
     ) -> None:
         self._settings, self._clock = settings, clock
         self._power = power or PowerGuard(None, settings.power)
+        self._governing = governing or Governing(None, settings.governor, clock)
         device_id = settings.device.device_id
         self._names = Names(
             device_id, identity.epoch, identity.boot, agent_version, identity.os_boot
@@ -106,14 +113,13 @@ class Recorder:
             agent_version=agent_version,
             fsync=fsync,
             keyring=keyring,
+            plans=plans,
         )
         vault.spool.prepare()
         under_way = session_under_way(vault.state, identity.os_boot)
         recovered = recover_all(vault, os_boot=identity.os_boot)
         cut = session_to_resume(vault, under_way)
-        self._frames_written = 0
-        self._last_durable_pts_ns: int | None = None
-        self._card: CardState | None = None
+        self._written = Written()
         self._faults: dict[str, str] = {}
         self._next_status_ns = self._next_tidy_ns = 0
         self._tidy_asked = self._closed = False
@@ -124,6 +130,9 @@ class Recorder:
         housekeeper = Housekeeper(vault.spool, vault.state, settings.retention, clock, free_bytes)
         self._writer = CardWriter(vault, housekeeper, self._waker.wake)
         self._recording = self._make_recording()
+        self._report = self._make_report()
+        declarations = Declarations(settings, clock, keyring, plans, self._outbox.tell, card_answer)
+        self._start_desk = StartDesk(declarations, self._recording, self._report.facts)
         self._desk = ControlDesk(self._control_socket, clock, self)
         self._pump = CameraPump(camera, clock, self._waker.wake)
         self._begin(recovered, cut)
@@ -151,6 +160,7 @@ class Recorder:
         self._closed = True
         self._pump.close()
         self._power.close()
+        self._governing.close()
         while self._take_captured(_CAPTURED_A_STEP):
             pass
         self._recording.end_now("stopped")
@@ -177,8 +187,8 @@ class Recorder:
         self, pts_ns: int, source: str, declared: dict[str, str]
     ) -> Callable[[], None]:
         """The start press; what is returned is to be called after the reply. Raises ControlError:
-        the camera gives nothing, the card is full, the battery is low, or a session is being
-        recorded."""
+        the camera gives nothing, the card is full, the battery is low, a session is being recorded,
+        or there is no session plan where one is compulsory."""
         if self._closed:
             raise ControlError("the recorder is stopping", remedy="start it again first")
         for part in ("camera", "card", "power"):
@@ -191,10 +201,13 @@ class Recorder:
                 f"not recording: {waiting_s:.0f} s of footage wait for the card",
                 remedy="put in a faster card, this one has stalled",
             )
+        self._start_desk.check()
         labels = tuple(
             DeclaredLabel(key=key, value=value, source=source) for key, value in declared.items()
         )
-        return self._recording.start(pts_ns, labels)
+        take_pre_roll = self._recording.start(pts_ns, labels)
+        self._start_desk.started(pts_ns)
+        return take_pre_roll
 
     def stop_session(self, pts_ns: int) -> None:
         """Raises ControlError when nothing is being recorded."""
@@ -206,47 +219,7 @@ class Recorder:
 
     def status(self) -> RecorderStatus:
         """A snapshot, without touching the card."""
-        now = self._clock.boot_ns()
-        recording, model = self._recording, self._book.model
-        lately = self._book.view(
-            now - _LATELY_NS - _ANSWER_NS, now - _ANSWER_NS, silent=self._tagger.is_silent
-        )
-        faults = list(self._faults.values())
-        if self._book.fault is not None:
-            faults.append(self._book.fault)
-        return RecorderStatus(
-            device_id=self._names.device_id,
-            agent_version=self._names.agent_version,
-            state=recording.machine.state,
-            session_id=recording.session_id,
-            clip_id=None if recording.clip is None else recording.clip.clip_id,
-            recorded_s=recording.recorded_s,
-            pre_roll_ready_s=recording.ring.ready_s(now),
-            pre_roll_asked_s=self._settings.recorder.pre_roll_s,
-            pre_roll_bytes=recording.ring.bytes,
-            frames_captured=recording.frames_captured,
-            frames_written=self._frames_written,
-            last_durable_pts_ns=self._last_durable_pts_ns,
-            writer_queue_s=self._writer.queued_s,
-            writer_stalls=self._writer.stalls,
-            tagger=self._tagger.state,
-            model=None if model is None else f"{model.name} {model.semver}",
-            accelerator=None if model is None else model.accelerator,
-            coverage_lately=lately.share if lately.due else None,
-            clock_trust=self._clock.trust(),
-            free_bytes=0 if self._card is None else self._card.free_bytes,
-            card_minutes_left=self._card_minutes_left(),
-            battery_percent=self._power.reading.percent,
-            on_mains=self._power.reading.on_mains,
-            keys_order=self._vault.keys_order,
-            faults=tuple(text[:500] for text in faults),
-        )
-
-    def _card_minutes_left(self) -> float | None:
-        if self._card is None:
-            return None
-        rate = self._recording.byte_rate.per_s or self._settings.encoder.bitrate_kbps * 125
-        return self._card.room_bytes / rate / 60
+        return self._report.status(list(self._faults.values()), self._start_desk)
 
     def _begin(self, recovered: list[Recovered], cut: CutSession | None) -> None:
         for item in recovered:
@@ -255,7 +228,9 @@ class Recorder:
             self._recording.resume(cut)
         self._writer.start()
         self._pump.start()
+        self._tagger.seen = self._start_desk.seen
         self._power.start(self._waker.wake)
+        self._governing.start()
 
     def _make_recording(self) -> Recording:
         return Recording(
@@ -266,6 +241,21 @@ class Recorder:
             clock=self._clock,
             tell=self._outbox.tell,
             tagger_is_silent=lambda: self._tagger.is_silent,
+        )
+
+    def _make_report(self) -> StatusReport:
+        return StatusReport(
+            self._settings,
+            self._names,
+            self._clock,
+            recording=self._recording,
+            book=self._book,
+            tagger=self._tagger,
+            writer=self._writer,
+            written=self._written,
+            vault=self._vault,
+            power=self._power,
+            governing=self._governing,
         )
 
     def _bind(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
@@ -298,6 +288,7 @@ class Recorder:
             case LoresFrame():
                 recording = self._recording.machine.session is not None
                 wanted = recording or self._settings.tagger.score_in_standby
+                self._tagger.look_often(self._start_desk.looks_often)
                 self._tagger.offer(item, wanted=wanted)
             case PictureDropped(pts_ns):
                 self._tagger.dropped(pts_ns)
@@ -308,6 +299,7 @@ class Recorder:
                 self._recording.info = info
             case CameraLost():
                 self._fault("camera", f"camera lost: {item.cause}")
+                self._start_desk.camera_lost()
                 self._recording.camera_lost(item)
 
     def _take_results(self) -> bool:
@@ -319,8 +311,8 @@ class Recorder:
     def _note(self, result: Result) -> None:
         match result:
             case FragmentKept(key, end_pts_ns, frames):
-                self._frames_written += frames
-                self._last_durable_pts_ns = end_pts_ns
+                self._written.frames += frames
+                self._written.last_durable_pts_ns = end_pts_ns
                 self._recording.durable(key, end_pts_ns)
             case ClipLeft(key, clip_id, head, recovered) if head is not None:
                 self._outbox.tell(
@@ -350,7 +342,7 @@ class Recorder:
                 self._outbox.tell("order", self._recording.session_id, None, text)
 
     def _note_card(self, card: CardState) -> None:
-        self._card, self._tidy_asked = card, False
+        self._written.card, self._tidy_asked = card, False
         if card.is_full:
             self._fault(
                 "card",
@@ -379,10 +371,15 @@ class Recorder:
         if self._pump.fault:
             self._fault("camera", self._pump.fault)
         self._note_power()
+        self._tagger.govern(self._governing.judge(self._power.reading))
         if self._recording.machine.blocked:
             self._fault("queue", "card too slow: footage is being lost, see the gaps")
         else:
             self._faults.pop("queue", None)
+        if unfit := self._start_desk.fault():
+            self._fault("preflight", unfit)
+        else:
+            self._faults.pop("preflight", None)
         if now >= self._next_tidy_ns and not self._tidy_asked and not self._closed:
             self._next_tidy_ns = now + _TIDY_EVERY_NS
             self._tidy_asked = True
