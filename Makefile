@@ -5,6 +5,8 @@ VENV ?= .venv
 T ?= tests
 JOBS ?= 2
 FOOTAGE ?=
+BUNDLE ?=
+DEGRADE ?=
 FUZZ_S ?= 60
 ROUNDS ?= 30
 SEED ?=
@@ -13,6 +15,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 READY_TEST := $(VENV)/ready-test
 READY_FUZZ := $(VENV)/ready-fuzz
+READY_REPORT := $(VENV)/ready-report
 PINS := $(wildcard requirements/py*.txt)
 # Another interpreter than the environment was made with: make it anew.
 ifneq ($(PYTHON),)
@@ -22,7 +25,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types floors bench storm crash fuzz kill-matrix docs clean remake
+.PHONY: help setup demo test check lint types floors bench storm crash fuzz kill-matrix model-report docs clean remake
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -65,6 +68,13 @@ fuzz: $(READY_FUZZ) ## look for bytes that break a decoder, for FUZZ_S seconds (
 kill-matrix: $(READY_TEST) ## kill, freeze and starve each program, ROUNDS times (SEED repeats a run)
 	@$(BIN)/python -m tests.kill_matrix --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
+model-report: $(READY_REPORT) ## measure the newest model on FOOTAGE=DIR and draw it (BUNDLE, DEGRADE=all)
+	@mkdir -p run
+	@$(BIN)/python -m models.reference.evaluate "$(or $(FOOTAGE),tests/footage)" \
+		$(if $(BUNDLE),--bundle "$(BUNDLE)") $(if $(DEGRADE),--degrade "$(DEGRADE)") \
+		--json run/model-report.json --png run/model-report.png
+	@echo "written: run/model-report.png, run/model-report.json"
+
 docs: $(READY) ## write docs/configuration.md anew from agent/config.py
 	@$(BIN)/python -m firmware_tools.config_reference
 
@@ -77,10 +87,14 @@ $(READY): $(PINS) requirements/tools.txt firmware_tools/setup.sh
 	@echo "$(PYTHON)" > $(VENV)/made-with
 	@touch $@
 
+$(READY_REPORT): $(READY) requirements/report.txt
+	@sh firmware_tools/setup.sh report "$(VENV)"
+	@touch $@
+
 $(READY_FUZZ): $(READY_TEST) requirements/fuzz.txt
 	@sh firmware_tools/setup.sh fuzz "$(VENV)"
 	@touch $@
 
-$(READY_TEST): $(READY) requirements/dev.txt
+$(READY_TEST): $(READY) requirements/dev.txt requirements/report.txt
 	@sh firmware_tools/setup.sh test "$(VENV)"
 	@touch $@

@@ -3,6 +3,7 @@
 #
 #   firmware_tools/setup.sh run VENV     what `make demo` and the programs need
 #   firmware_tools/setup.sh test VENV    what `make check` and `make test` need on top of it
+#   firmware_tools/setup.sh report VENV  what `make model-report` needs on top of the first
 #
 # PYTHON names the interpreter (3.11 to 3.13); without it one is looked for. Made for Debian 12 and
 # 13, Ubuntu 24.04 and Raspberry Pi OS, 64 bit, as root or as a user who may use sudo. What the
@@ -187,8 +188,14 @@ set_up_test() {
     done
     command -v cc >/dev/null || apt_install gcc libc6-dev # a TFLite delegate is compiled
     install_pins requirements/dev.txt
+    install_pins requirements/report.txt
     "$venv/bin/python" -m pip check >>"$log" 2>&1 || fail "the packages do not fit together: see $log"
     say "Set up for the tests."
+}
+
+set_up_report() {
+    install_pins requirements/report.txt
+    "$venv/bin/python" -m pip check >>"$log" 2>&1 || fail "the packages do not fit together: see $log"
 }
 
 set_up_fuzz() {
@@ -197,7 +204,7 @@ set_up_fuzz() {
     install_pins requirements/fuzz.txt
 }
 
-[ $# -eq 2 ] || fail "usage: firmware_tools/setup.sh run|test|fuzz VENV"
+[ $# -eq 2 ] || fail "usage: firmware_tools/setup.sh run|test|report|fuzz VENV"
 venv=$2
 cd "$(dirname "$0")/.."
 mkdir -p build
@@ -208,6 +215,7 @@ trap 'exit 143' TERM
 case $1 in
 run) set_up_run ;;
 test) set_up_test ;;
+report) set_up_report ;;
 fuzz) set_up_fuzz ;;
-*) fail "usage: firmware_tools/setup.sh run|test|fuzz VENV" ;;
+*) fail "usage: firmware_tools/setup.sh run|test|report|fuzz VENV" ;;
 esac
