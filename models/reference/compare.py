@@ -1,0 +1,206 @@
+"""One set of pictures, every form of the network: what INT8 costs, and what the baseline reaches.
+
+    python -m models.reference.compare --sets DIR --work DIR [--frames N]
+
+Each held-out clip's first N model pictures go through the baseline, the float network and each
+INT8 artifact, and the scores are ranked per label: mean AP per set, in `--work`/comparison.json.
+The 8-bit weights of `arm` and `symmetric` overflow in the integer kernels of an x86 without VNNI:
+there their graphs run as written, rounding simulated in float, without fused kernels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import msgspec
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from models.reference import baseline, recipe
+from models.reference.bundle import Parts, load_parts
+from models.reference.cache import CachedClip, load_set
+from models.reference.fit_head import cut, logits_of
+from models.reference.learn import ap_by_label, set_up_torch
+from models.reference.network import Head
+from models.reference.quantise import INPUT_NAME
+from models.reference.tasks import BaselineTask
+
+COMPARISON_FILE = "comparison.json"
+Features = Callable[[CachedClip], NDArray[np.float32]]
+
+
+class FormFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """One form of the network on one set: mean AP and AP per label."""
+
+    form: str
+    held_out_set: str
+    pictures: int
+    mean_average_precision: float
+    average_precision: dict[str, float]
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """All of them, over the same pictures. `frames`: of each clip, from its start (0: all)."""
+
+    frames: int
+    figures: list[FormFigures]
+
+    def mean_ap(self, form: str, held_out_set: str) -> float | None:
+        """None when it was not measured."""
+        for each in self.figures:
+            if (each.form, each.held_out_set) == (form, held_out_set):
+                return each.mean_average_precision
+        return None
+
+
+def onnx_features(file: Path, *, shifted: bool, as_written: bool) -> Features:
+    """The features that an INT8 ONNX artifact gives. `shifted`: it takes the bytes xor 0x80."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = recipe.TORCH_THREADS
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if as_written:
+        level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.graph_optimization_level = level
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+    def run(clip: CachedClip) -> NDArray[np.float32]:
+        out = []
+        for picture in clip.pictures:
+            planes = np.ascontiguousarray(picture.transpose(2, 0, 1))[None]
+            numbers = (planes ^ 0x80).view(np.int8) if shifted else planes
+            out.append(session.run(None, {INPUT_NAME: numbers})[0][0])
+        return np.stack(out)
+
+    return run
+
+
+def tflite_features(file: Path) -> Features:
+    """The features that the TFLite artifact gives."""
+    try:
+        from tflite_runtime.interpreter import Interpreter
+    except ImportError:
+        from ai_edge_litert.interpreter import Interpreter
+    interpreter: Any = Interpreter(model_path=str(file), num_threads=recipe.TORCH_THREADS)
+    interpreter.allocate_tensors()
+    source = interpreter.get_input_details()[0]
+    target = interpreter.get_output_details()[0]["index"]
+    first_colour = source["shape"][1] == 3
+
+    def run(clip: CachedClip) -> NDArray[np.float32]:
+        out = []
+        for picture in clip.pictures:
+            ordered = picture.transpose(2, 0, 1) if first_colour else picture
+            numbers = (np.ascontiguousarray(ordered)[None] ^ 0x80).view(np.int8)
+            interpreter.set_tensor(source["index"], numbers)
+            interpreter.invoke()
+            out.append(interpreter.get_tensor(target)[0].copy())
+        return np.stack(out)
+
+    return run
+
+
+def forms_of(parts: Parts, folder: Path) -> dict[str, Features]:
+    """Every form that is there: float, and the artifacts in `folder`."""
+    forms: dict[str, Features] = {"float": lambda c: parts.task.clip_features(c).cpu().numpy()}
+    known = {
+        "portable": ("backbone-int8.onnx", False, False),
+        "arm": ("backbone-int8-arm.onnx", True, True),
+        "symmetric": ("backbone-int8-symmetric.onnx", False, True),
+    }
+    for name, (file, shifted, as_written) in known.items():
+        if (folder / file).is_file():
+            forms[name] = onnx_features(folder / file, shifted=shifted, as_written=as_written)
+    if (folder / "backbone-int8.tflite").is_file():
+        forms["tflite"] = tflite_features(folder / "backbone-int8.tflite")
+    return forms
+
+
+def figures_of(
+    form: str, held_out_set: str, clips: Sequence[CachedClip], logits: list[NDArray[np.float32]]
+) -> FormFigures:
+    """AP of all clips of a set ranked together."""
+    truth = np.concatenate([clip.truth for clip in clips])
+    found = ap_by_label(truth, np.concatenate(logits))
+    return FormFigures(
+        form=form,
+        held_out_set=held_out_set,
+        pictures=len(truth),
+        mean_average_precision=round(float(np.mean(list(found.values()))), 4),
+        average_precision={id_: round(value, 4) for id_, value in found.items()},
+    )
+
+
+def _through_head(head: Head, features: Features, clips: Sequence[CachedClip]) -> Any:
+    return [logits_of(head, features(clip)) for clip in clips]
+
+
+def _first(clips: Sequence[CachedClip], frames: int) -> list[CachedClip]:
+    return [cut(clip, slice(0, frames or None)) for clip in clips]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--sets", type=Path, required=True, help="folder of the sets")
+    parser.add_argument("--work", type=Path, required=True, help="folder of the training")
+    parser.add_argument("--frames", type=int, default=0, help="of each clip; 0: all")
+    parser.add_argument("--only", default="", help="forms, with commas between")
+    arguments = parser.parse_args()
+    set_up_torch()
+    parts = load_parts(arguments.work)
+    wanted = [word for word in arguments.only.split(",") if word]
+    forms = forms_of(parts, arguments.work / "bundle")
+    chosen = {name: form for name, form in forms.items() if not wanted or name in wanted}
+    small = _baseline(arguments.work) if not wanted or "baseline" in wanted else None
+    figures: list[FormFigures] = []
+    for name in recipe.HELD_OUT_SETS:
+        folder = arguments.sets / name
+        if not folder.is_dir():
+            continue
+        clips = _first(
+            load_set(folder, arguments.work / "cache", (recipe.HEIGHT, recipe.WIDTH)),
+            arguments.frames,
+        )
+        for form, features in chosen.items():
+            logits = _through_head(parts.head, features, clips)
+            figures.append(figures_of(form, name, clips, logits))
+            _say(figures[-1])
+        if small is not None:
+            size = (baseline.HEIGHT, baseline.WIDTH)
+            clips = _first(load_set(folder, arguments.work / "cache", size), arguments.frames)
+            logits = [small.clip_logits(clip) for clip in clips]
+            figures.append(figures_of("baseline", name, clips, logits))
+            _say(figures[-1])
+    result = Comparison(frames=arguments.frames, figures=figures)
+    encoded = msgspec.json.format(msgspec.json.encode(result), indent=1)
+    (arguments.work / COMPARISON_FILE).write_bytes(encoded + b"\n")
+
+
+def _baseline(work: Path) -> BaselineTask | None:
+    import torch
+
+    file = work / "baseline.pt"
+    if not file.is_file():
+        return None
+    task = BaselineTask()
+    task.load_state_dict(torch.load(file, weights_only=True)["average"])
+    torch.set_grad_enabled(False)
+    return task.eval()
+
+
+def _say(figures: FormFigures) -> None:
+    print(
+        f"{figures.held_out_set} {figures.form}: mean AP {figures.mean_average_precision:.4f} "
+        + " ".join(f"{id_} {v:.2f}" for id_, v in figures.average_precision.items()),
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

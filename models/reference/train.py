@@ -1,0 +1,96 @@
+"""Train the reference network (or the baseline it is measured against).
+
+    python -m models.reference.train --sets DIR --work DIR [--baseline] [--resume] [--quick]
+
+DIR of `--sets` holds the sets `train` and `val`, each a folder of NAME.mp4 and NAME.truth.json.
+Checkpoints, the decoded pictures and the log go to `--work`; `--resume` goes on from the last
+checkpoint, also with more clips or more steps than before. Validation only watches; nothing is
+chosen by it here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+# Threads that wait for one another must sleep, not spin: on a shared machine spinning costs most
+# of the time. Read once, when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import cv2
+
+from models.reference import baseline, recipe
+from models.reference.cache import load_set
+from models.reference.learn import Schedule, Training, positive_weight, run, set_up_torch
+from models.reference.loader import Sequences
+from models.reference.tasks import BaselineTask, MainTask
+
+MAIN = Schedule(steps=9000, peak=2e-3, warm_up=300, decay=3000)
+BASELINE = Schedule(steps=3200, peak=3e-3, warm_up=160, cosine=True)
+QUICK_STEPS = 1200
+RARE_SHARE, BASELINE_RARE_SHARE = 0.4, 0.35
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--sets", type=Path, required=True, help="folder of the sets")
+    parser.add_argument("--work", type=Path, required=True, help="folder for what training makes")
+    parser.add_argument("--baseline", action="store_true", help="train the baseline instead")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--quick", action="store_true", help="fewer steps: worse, in minutes")
+    parser.add_argument("--steps", type=int, help="the last step, instead of the recipe's")
+    parser.add_argument("--decay", type=int, help="steps over which the rate falls at the end")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--validate-every", type=int, default=500, help="steps")
+    arguments = parser.parse_args()
+    name = "baseline" if arguments.baseline else "main"
+    schedule = _schedule(arguments)
+    set_up_torch()
+    cv2.setNumThreads(1)
+    size = (
+        (baseline.HEIGHT, baseline.WIDTH) if arguments.baseline else (recipe.HEIGHT, recipe.WIDTH)
+    )
+    cache = arguments.work / "cache"
+    clips = load_set(arguments.sets / recipe.TRAINING_SET, cache, size)
+    validation = load_set(arguments.sets / recipe.VALIDATION_SET, cache, size)
+    task = BaselineTask() if arguments.baseline else MainTask()
+    training = Training(task, schedule.peak, arguments.device)
+    checkpoint = arguments.work / f"{name}.pt"
+    if arguments.resume and checkpoint.exists():
+        training.resume(checkpoint)
+    count, length, rare = (
+        (16, 4, BASELINE_RARE_SHARE) if arguments.baseline else (24, 2, RARE_SHARE)
+    )
+    sequences = Sequences(clips, count=count, time=length, rare_share=rare, seed=recipe.SEED)
+    _say(
+        f"{name}: {len(clips)} clips, {sum(len(c.pts_ns) for c in clips)} pictures,"
+        f" {len(validation)} validation clips, from step {training.step} to {schedule.steps}"
+    )
+    run(
+        training,
+        sequences,
+        schedule,
+        balance=positive_weight(clips).to(arguments.device),
+        validation=validation,
+        checkpoint=checkpoint,
+        report=_say,
+        every=arguments.validate_every,
+    )
+
+
+def _schedule(arguments: argparse.Namespace) -> Schedule:
+    schedule = BASELINE if arguments.baseline else MAIN
+    steps = arguments.steps or (QUICK_STEPS if arguments.quick else schedule.steps)
+    decay = arguments.decay or min(schedule.decay, steps // 2)
+    return replace(schedule, steps=steps, decay=decay, warm_up=min(schedule.warm_up, steps // 4))
+
+
+def _say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
