@@ -20,7 +20,7 @@ _NOISE_SPARE = 32
 
 
 class Variation:
-    """Varies sequences of pictures of one size. Holds a pool of noise; the draws are the caller's."""
+    """Varies sequences of pictures of one size; the draws are the caller's."""
 
     def __init__(self, height: int, width: int) -> None:
         self._size = (height, width)

@@ -29,7 +29,7 @@ from models.reference.loader import Sequences
 from models.reference.tasks import BaselineTask, MainTask
 
 MAIN = Schedule(steps=9000, peak=2e-3, warm_up=300, decay=3000)
-BASELINE = Schedule(steps=3200, peak=3e-3, warm_up=160, cosine=True)
+BASELINE = Schedule(steps=2500, peak=3e-3, warm_up=160, cosine=True)
 QUICK_STEPS = 1200
 RARE_SHARE, BASELINE_RARE_SHARE = 0.4, 0.35
 
