@@ -35,6 +35,7 @@ from models.reference import quantise, recipe
 from models.reference.cache import CachedClip, load_set
 from models.reference.calibrate import HeldOut, calibrated_labels
 from models.reference.fit_head import cut, fit_head, head_arrays, logits_of, stretches
+from models.reference.folding import INPUT_NAME
 from models.reference.learn import Report, positive_weight, set_up_torch
 from models.reference.network import FEATURES, WINDOW, Head
 from models.reference.tasks import MainTask
@@ -152,7 +153,7 @@ def _tflite(
         toolchain=toolchain,
         toolchain_version=version,
         tensor=wire.InputTensor(
-            name=quantise.INPUT_NAME, layout="NHWC", dtype="int8", scale=1 / 255, zero_point=-128
+            name=INPUT_NAME, layout="NHWC", dtype="int8", scale=1 / 255, zero_point=-128
         ),
         **listed(out / TFLITE_FILE),
     )

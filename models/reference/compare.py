@@ -14,7 +14,7 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -26,38 +26,14 @@ from numpy.typing import NDArray
 from models.reference import baseline, recipe
 from models.reference.bundle import Parts, load_parts
 from models.reference.cache import CachedClip, load_set
+from models.reference.comparison import COMPARISON_FILE, Comparison, FormFigures
 from models.reference.fit_head import cut, logits_of
+from models.reference.folding import INPUT_NAME
 from models.reference.learn import ap_by_label, set_up_torch
 from models.reference.network import Head
-from models.reference.quantise import INPUT_NAME
 from models.reference.tasks import BaselineTask
 
-COMPARISON_FILE = "comparison.json"
-Features = Callable[[CachedClip], NDArray[np.float32]]
-
-
-class FormFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One form of the network on one set: mean AP and AP per label."""
-
-    form: str
-    held_out_set: str
-    pictures: int
-    mean_average_precision: float
-    average_precision: dict[str, float]
-
-
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """All of them, over the same pictures. `frames`: of each clip, from its start (0: all)."""
-
-    frames: int
-    figures: list[FormFigures]
-
-    def mean_ap(self, form: str, held_out_set: str) -> float | None:
-        """None when it was not measured."""
-        for each in self.figures:
-            if (each.form, each.held_out_set) == (form, held_out_set):
-                return each.mean_average_precision
-        return None
+Features: TypeAlias = Callable[[CachedClip], NDArray[np.float32]]
 
 
 def onnx_features(file: Path, *, shifted: bool, as_written: bool) -> Features:

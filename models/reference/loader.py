@@ -50,7 +50,7 @@ class Sequences:
         self, clips: Sequence[CachedClip], *, count: int, time: int, rare_share: float, seed: int
     ) -> None:
         self._clips = [clip for clip in clips if len(clip.pts_ns) >= time]
-        self._count, self._time, self._seed = count, time, seed
+        self.count, self._time, self._seed = count, time, seed
         self._rare_share = rare_share
         self._variation = Variation(*self._clips[0].pictures.shape[1:3])
         lengths = [len(clip.pts_ns) for clip in self._clips]
@@ -63,7 +63,7 @@ class Sequences:
     def batch(self, step: int) -> Batch:
         """The batch of `step`."""
         draw = np.random.default_rng([self._seed, step])
-        picked = [self._one(draw) for _ in range(self._count)]
+        picked = [self._one(draw) for _ in range(self.count)]
         return Batch(
             pictures=np.stack([p for p, _, _ in picked]),
             truth=np.stack([t for _, t, _ in picked]),

@@ -7,7 +7,6 @@ takes. The last layer stays float in all of them.
 
 from __future__ import annotations
 
-import copy
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,14 +25,12 @@ from onnxruntime.quantization import (
     QuantType,
     quantize_static,
 )
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from agent.wire.model_manifest import InputTensor
 from models.reference import recipe
+from models.reference.folding import INPUT_NAME, OUTPUT_NAME, folded
 from models.reference.network import Backbone
 
-INPUT_NAME, OUTPUT_NAME = "picture", "features"
 OPSET = 18
 _FLOAT_INPUT = "picture_in_0_1"
 
@@ -125,17 +122,6 @@ def export_float(backbone: Backbone, file: Path) -> None:
     del model.graph.metadata_props[:]
     del model.metadata_props[:]
     onnx.save(model, file)
-
-
-def folded(backbone: Backbone) -> nn.Module:
-    """A copy for inference on the CPU, each batch norm inside its convolution."""
-    copied = copy.deepcopy(backbone).cpu().eval()
-    for module in copied.modules():
-        if isinstance(module, nn.Sequential) and len(module) >= 2:
-            first, norm = module[0], module[1]
-            if isinstance(first, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                module[0], module[1] = fuse_conv_bn_eval(first, norm), nn.Identity()
-    return copied.to(memory_format=torch.contiguous_format)
 
 
 class _Pictures(CalibrationDataReader):  # type: ignore[misc]

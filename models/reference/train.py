@@ -21,15 +21,17 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import cv2
+import msgspec
 
 from models.reference import baseline, recipe
 from models.reference.cache import load_set
 from models.reference.learn import Schedule, Training, positive_weight, run, set_up_torch
 from models.reference.loader import Sequences
 from models.reference.tasks import BaselineTask, MainTask
+from models.reference.train_report import TrainingReport, read_report, write_report
 
 MAIN = Schedule(steps=9000, peak=2e-3, warm_up=300, decay=3000)
-BASELINE = Schedule(steps=2500, peak=3e-3, warm_up=160, cosine=True)
+BASELINE = Schedule(steps=3400, peak=3e-3, warm_up=160, cosine=True)
 QUICK_STEPS = 1200
 RARE_SHARE, BASELINE_RARE_SHARE = 0.4, 0.35
 
@@ -61,13 +63,28 @@ def main() -> None:
     checkpoint = arguments.work / f"{name}.pt"
     if arguments.resume and checkpoint.exists():
         training.resume(checkpoint)
-    count, length, rare = (
-        (16, 4, BASELINE_RARE_SHARE) if arguments.baseline else (24, 2, RARE_SHARE)
+    length = 4 if arguments.baseline else 2
+    sequences = Sequences(
+        clips,
+        count=16 if arguments.baseline else 24,
+        time=length,
+        rare_share=BASELINE_RARE_SHARE if arguments.baseline else RARE_SHARE,
+        seed=recipe.SEED,
     )
-    sequences = Sequences(clips, count=count, time=length, rare_share=rare, seed=recipe.SEED)
+    earlier = read_report(arguments.work, name)
     _say(
         f"{name}: {len(clips)} clips, {sum(len(c.pts_ns) for c in clips)} pictures,"
         f" {len(validation)} validation clips, from step {training.step} to {schedule.steps}"
+    )
+    report = TrainingReport(
+        clips=len(clips),
+        pictures=sum(len(clip.pts_ns) for clip in clips),
+        steps=schedule.steps,
+        pictures_a_step=length * sequences.count,
+        cpu_min=0.0,
+        device=arguments.device,
+        resumed_with_more=training.step > 0
+        and (earlier is None or earlier.clips != len(clips) or earlier.resumed_with_more),
     )
     run(
         training,
@@ -79,6 +96,8 @@ def main() -> None:
         report=_say,
         every=arguments.validate_every,
     )
+    spent = round(training.spent_cpu_s / 60, 1)
+    write_report(arguments.work, name, msgspec.structs.replace(report, cpu_min=spent))
 
 
 def _schedule(arguments: argparse.Namespace) -> Schedule:
