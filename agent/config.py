@@ -12,9 +12,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from agent.config_base import ID_PATTERN as ID_PATTERN
+from agent.config_base import Section as Section
+from agent.config_base import bounded as _range
+from agent.config_hands import Button, Indicator, hands_contradictions
 from agent.errors import ConfigError
-
-ID_PATTERN = r"^[A-Za-z0-9_-]{1,40}$"
 
 # Times of day; that they differ is checked with the contradictions.
 QUIET_HOURS_PATTERN = r"^(([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9])?$"
@@ -24,14 +26,6 @@ Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 InterfaceNames = Annotated[
     tuple[Annotated[str, msgspec.Meta(pattern=r"^[^/\s]{1,40}$")], ...], msgspec.Meta(max_length=32)
 ]
-
-
-def _range(ge: float, le: float) -> Any:
-    return msgspec.Meta(ge=ge, le=le)
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of all sections: frozen, keyword only, a typo is an error."""
 
 
 class Device(Section, frozen=True):
@@ -166,6 +160,8 @@ class Settings(Section, frozen=True):
     trust: Trust = Trust()
     retention: Retention = Retention()
     power: Power = Power()
+    button: Button = Button()
+    indicator: Indicator = Indicator()
     supervisor: Supervisor = Supervisor()
 
 
@@ -270,6 +266,7 @@ def _refuse_contradictions(file: str, settings: Settings) -> None:
         fakes = {
             "camera.driver": settings.camera.driver == "replay",
             "tagger.accelerator": settings.tagger.accelerator == "fake",
+            "button.driver": settings.button.driver == "pipe",
         }
         for key, is_fake in fakes.items():
             if is_fake:
@@ -279,6 +276,8 @@ def _refuse_contradictions(file: str, settings: Settings) -> None:
                     "a camera must not run on replayed or fake parts",
                     remedy='choose a real driver, or set device.kind = "desk"',
                 )
+    for key, problem, remedy in hands_contradictions(settings.button, settings.indicator):
+        raise ConfigError(file, key, problem, remedy=remedy)
     retention, power = settings.retention, settings.power
     if 0 < retention.spool_budget_bytes <= retention.slack_bytes:
         raise ConfigError(

@@ -25,7 +25,10 @@ from agent.drivers.camera_fake import FakeCamera
 from agent.ipc import sockets
 from agent.ipc.control import ask
 from agent.ipc.messages import ControlReply, MarkRequest, StartRequest, StatusRequest, StopRequest
+from agent.ports.button import Button
+from agent.ports.indicator import Indicator
 from agent.ports.power import PowerSource
+from agent.services.hands import Hands
 from agent.services.power_guard import PowerGuard
 from agent.services.recorder import Recorder
 from agent.services.vault import Vault
@@ -160,6 +163,8 @@ class Rig:
         free_bytes: Callable[[], int] | None = lambda: 1 << 40,
         retention: config.Retention | None = None,
         power: PowerSource | None = None,
+        button: Button | None = None,
+        indicator: Indicator | None = None,
         **recorder: float,
     ) -> None:
         self.folder = folder
@@ -189,6 +194,7 @@ class Rig:
             fsync=fsync,
             free_bytes=free_bytes,
             power=PowerGuard(power, self.settings.power, every_s=0.01),
+            hands=Hands(button, indicator, self.settings.button, self.clock),
         )
         self.until(lambda: self.recorder.status().frames_captured > 0)
 

@@ -123,7 +123,8 @@ class RecorderStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The recorder's state as one snapshot. Byte and frame counts since its start.
 
     `card_minutes_left`: how long the card still takes footage at the present rate, clips that have
-    a receipt counted as room. `battery_percent`, `on_mains`: None where nothing knows."""
+    a receipt counted as room. `battery_percent`, `on_mains`: None where nothing knows.
+    `indication`: the state that the wearer's indicator shows, by its name in the table."""
 
     device_id: str
     agent_version: str
@@ -149,6 +150,7 @@ class RecorderStatus(msgspec.Struct, frozen=True, kw_only=True):
     battery_percent: float | None = None
     on_mains: bool | None = None
     keys_order: int = 0
+    indication: str = ""
     faults: tuple[str, ...] = ()
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import zmq
 
 from agent.config import Settings
+from agent.core.indication import Facts
 from agent.core.label_book import LabelBook
 from agent.crypto.jws import Signer
 from agent.crypto.seal import Sealer
@@ -23,8 +24,10 @@ from agent.ports.clock import Clock
 from agent.services.capture import CameraOpened, CameraPump, Captured, PictureDropped
 from agent.services.control_desk import ControlDesk
 from agent.services.event_outbox import HIGH_WATER, EventOutbox
+from agent.services.fault_book import FaultBook
+from agent.services.hands import Hands
 from agent.services.housekeeping import Housekeeper
-from agent.services.keyring import KeyNote, Keyring
+from agent.services.keyring import Keyring
 from agent.services.power_guard import PowerGuard
 from agent.services.recording import Recording
 from agent.services.recovery import Recovered, recover_all
@@ -33,17 +36,8 @@ from agent.services.session_track import Names
 from agent.services.tagger_link import TaggerLink
 from agent.services.vault import Vault
 from agent.services.waker import Waker
-from agent.services.writer import (
-    CardState,
-    CardWriter,
-    ClipFailed,
-    ClipLeft,
-    ClipThinned,
-    FragmentKept,
-    RecordLeft,
-    Result,
-    TidyJob,
-)
+from agent.services.writer import CardWriter
+from agent.services.writer_news import WriterNews
 from agent.storage.atomic import Fsync
 from agent.storage.identity import Identity
 from agent.storage.recorder_state import RecorderState
@@ -54,13 +48,16 @@ log = logging.getLogger("recorder")
 
 _CAPTURED_A_STEP = 64
 _STATUS_EVERY_NS = 1_000_000_000
-_TIDY_EVERY_NS = 5_000_000_000
 _LATELY_NS = 10_000_000_000
 _ANSWER_NS = 2_000_000_000
 # At the end of the service labels get this long, then the clip closes with what is known.
 _LAST_GRACE_NS = 1_000_000_000
 _CLOSE_TURNS = 600
 _CLOSE_TURN_S = 0.02
+# Parts without which a start press is refused.
+_NEEDED = ("camera", "card", "power")
+# The newest packet is this much behind the present at most, so the pre-roll is never whole by more.
+_PRE_ROLL_LAG_S = 0.2
 
 
 class Recorder:
@@ -88,9 +85,11 @@ class Recorder:
         fsync: Fsync = os.fsync,
         free_bytes: Callable[[], int] | None = None,
         power: PowerGuard | None = None,
+        hands: Hands | None = None,
     ) -> None:
         self._settings, self._clock = settings, clock
         self._power = power or PowerGuard(None, settings.power)
+        self._hands = hands or Hands(None, None, settings.button, clock)
         device_id = settings.device.device_id
         self._names = Names(
             device_id, identity.epoch, identity.boot, agent_version, identity.os_boot
@@ -111,12 +110,9 @@ class Recorder:
         under_way = session_under_way(vault.state, identity.os_boot)
         recovered = recover_all(vault, os_boot=identity.os_boot)
         cut = session_to_resume(vault, under_way)
-        self._frames_written = 0
-        self._last_durable_pts_ns: int | None = None
-        self._card: CardState | None = None
-        self._faults: dict[str, str] = {}
-        self._next_status_ns = self._next_tidy_ns = 0
-        self._tidy_asked = self._closed = False
+        self._faults = FaultBook(self._tell_fault)
+        self._next_status_ns = 0
+        self._closed = False
         self._waker = Waker()
         self._bind(context)
         self._book: LabelBook[ModelProvenance] = LabelBook()
@@ -124,6 +120,9 @@ class Recorder:
         housekeeper = Housekeeper(vault.spool, vault.state, settings.retention, clock, free_bytes)
         self._writer = CardWriter(vault, housekeeper, self._waker.wake)
         self._recording = self._make_recording()
+        self._news = WriterNews(
+            self._writer, self._recording, self._outbox, self._faults, self._names
+        )
         self._desk = ControlDesk(self._control_socket, clock, self)
         self._pump = CameraPump(camera, clock, self._waker.wake)
         self._begin(recovered, cut)
@@ -134,7 +133,9 @@ class Recorder:
         happened = self._desk.answer()
         happened = self._take_captured(_CAPTURED_A_STEP) or happened
         happened = self._tagger.receive() or happened
-        happened = self._take_results() or happened
+        happened = self._news.take() or happened
+        if self._hands.step(self):
+            happened, self._recording.ended_by_itself = True, False
         happened = self._recording.tick() or happened
         self._tick()
         return happened
@@ -151,13 +152,14 @@ class Recorder:
         self._closed = True
         self._pump.close()
         self._power.close()
+        self._hands.close()
         while self._take_captured(_CAPTURED_A_STEP):
             pass
         self._recording.end_now("stopped")
         self._recording.labeller.hurry(_LAST_GRACE_NS)
         for _turn in range(_CLOSE_TURNS):
             self._tagger.receive()
-            self._take_results()
+            self._news.take()
             self._recording.tick()
             if self._recording.is_settled and self._writer.is_idle:
                 break
@@ -166,7 +168,7 @@ class Recorder:
             self.wait(_CLOSE_TURN_S)
         if not self._writer.close(timeout_s=_CLOSE_TURNS * _CLOSE_TURN_S):
             log.error("the card did not take everything in time: the rest is kept at next start")
-        self._take_results()
+        self._news.take()
         self._tick(force=True)
         for socket in (self._frames_socket, self._scores_socket, self._control_socket):
             socket.close(linger=0)
@@ -181,7 +183,7 @@ class Recorder:
         recorded."""
         if self._closed:
             raise ControlError("the recorder is stopping", remedy="start it again first")
-        for part in ("camera", "card", "power"):
+        for part in _NEEDED:
             if part in self._faults and self._recording.machine.state != "recording":
                 raise ControlError(f"not recording: {self._faults[part]}")
         # Each pre-roll waits in RAM for the card: presses must not pile them up on a stalled one.
@@ -194,24 +196,28 @@ class Recorder:
         labels = tuple(
             DeclaredLabel(key=key, value=value, source=source) for key, value in declared.items()
         )
-        return self._recording.start(pts_ns, labels)
+        take_pre_roll = self._recording.start(pts_ns, labels)
+        self._hands.confirm("start")
+        return take_pre_roll
 
     def stop_session(self, pts_ns: int) -> None:
         """Raises ControlError when nothing is being recorded."""
         self._recording.stop(pts_ns)
+        self._hands.confirm("stop")
 
     def mark(self, pts_ns: int, source: str) -> None:
         """Raises ControlError outside recording and post-roll."""
         self._recording.mark(pts_ns, source)
+        self._hands.confirm("mark")
 
     def status(self) -> RecorderStatus:
         """A snapshot, without touching the card."""
         now = self._clock.boot_ns()
-        recording, model = self._recording, self._book.model
+        recording, model, card = self._recording, self._book.model, self._news.card
         lately = self._book.view(
             now - _LATELY_NS - _ANSWER_NS, now - _ANSWER_NS, silent=self._tagger.is_silent
         )
-        faults = list(self._faults.values())
+        faults = self._faults.lines()
         if self._book.fault is not None:
             faults.append(self._book.fault)
         return RecorderStatus(
@@ -225,8 +231,8 @@ class Recorder:
             pre_roll_asked_s=self._settings.recorder.pre_roll_s,
             pre_roll_bytes=recording.ring.bytes,
             frames_captured=recording.frames_captured,
-            frames_written=self._frames_written,
-            last_durable_pts_ns=self._last_durable_pts_ns,
+            frames_written=self._news.frames_written,
+            last_durable_pts_ns=self._news.last_durable_pts_ns,
             writer_queue_s=self._writer.queued_s,
             writer_stalls=self._writer.stalls,
             tagger=self._tagger.state,
@@ -234,19 +240,20 @@ class Recorder:
             accelerator=None if model is None else model.accelerator,
             coverage_lately=lately.share if lately.due else None,
             clock_trust=self._clock.trust(),
-            free_bytes=0 if self._card is None else self._card.free_bytes,
+            free_bytes=0 if card is None else card.free_bytes,
             card_minutes_left=self._card_minutes_left(),
             battery_percent=self._power.reading.percent,
             on_mains=self._power.reading.on_mains,
             keys_order=self._vault.keys_order,
+            indication=self._hands.shown,
             faults=tuple(text[:500] for text in faults),
         )
 
     def _card_minutes_left(self) -> float | None:
-        if self._card is None:
+        if self._news.card is None:
             return None
         rate = self._recording.byte_rate.per_s or self._settings.encoder.bitrate_kbps * 125
-        return self._card.room_bytes / rate / 60
+        return self._news.card.room_bytes / rate / 60
 
     def _begin(self, recovered: list[Recovered], cut: CutSession | None) -> None:
         for item in recovered:
@@ -256,6 +263,7 @@ class Recorder:
         self._writer.start()
         self._pump.start()
         self._power.start(self._waker.wake)
+        self._hands.start(self._waker.wake)
 
     def _make_recording(self) -> Recording:
         return Recording(
@@ -293,7 +301,7 @@ class Recorder:
     def _take(self, item: Captured) -> None:
         match item:
             case Packet():
-                self._faults.pop("camera", None)
+                self._faults.clear("camera")
                 self._recording.packet(item)
             case LoresFrame():
                 recording = self._recording.machine.session is not None
@@ -307,68 +315,14 @@ class Recorder:
                 )
                 self._recording.info = info
             case CameraLost():
-                self._fault("camera", f"camera lost: {item.cause}")
+                self._faults.judge("camera", f"camera lost: {item.cause}")
                 self._recording.camera_lost(item)
-
-    def _take_results(self) -> bool:
-        results = self._writer.take_results()
-        for result in results:
-            self._note(result)
-        return bool(results)
-
-    def _note(self, result: Result) -> None:
-        match result:
-            case FragmentKept(key, end_pts_ns, frames):
-                self._frames_written += frames
-                self._last_durable_pts_ns = end_pts_ns
-                self._recording.durable(key, end_pts_ns)
-            case ClipLeft(key, clip_id, head, recovered) if head is not None:
-                self._outbox.tell(
-                    "recovered" if recovered else "clip_closed", None, clip_id, "", head
-                )
-                self._recording.clip_left(key)
-            case ClipLeft(key, clip_id):
-                self._recording.clip_gone(key, clip_id)
-            case ClipFailed():
-                self._fault(
-                    "writer", f"card refused clip {self._names.clip_id(result.key)}: {result.cause}"
-                )
-                self._recording.clip_failed(result)
-            case RecordLeft(session, session_id, head):
-                self._faults.pop("writer", None)
-                self._outbox.tell("clip_closed", session_id, f"{session_id}-record", "", head)
-                self._recording.record_left(session)
-            case CardState():
-                self._note_card(result)
-            case ClipThinned(clip_id, cause):
-                log.warning("clip %s %s", clip_id, cause)
-                self._outbox.tell("thinned", clip_id.rsplit("-", 1)[0], clip_id, cause)
-            case KeyNote(text, is_fault) if is_fault:
-                self._fault("keys", text)
-            case KeyNote(text):
-                self._faults.pop("keys", None)
-                self._outbox.tell("order", self._recording.session_id, None, text)
-
-    def _note_card(self, card: CardState) -> None:
-        self._card, self._tidy_asked = card, False
-        if card.is_full:
-            self._fault(
-                "card",
-                f"card full: {card.free_bytes // 2**20} MiB free, clips wait for the collector"
-                " (connect the camera, or put in a larger card)",
-            )
-            self._recording.card_full()
-        else:
-            self._faults.pop("card", None)
 
     def _note_power(self) -> None:
         """A low battery ends the session while there is power to close it."""
         charge = self._power.judge()
         for part, wanted in (("power", "stop"), ("charge", "warn")):
-            if charge == wanted:
-                self._fault(part, self._power.line())
-            else:
-                self._faults.pop(part, None)
+            self._faults.judge(part, self._power.line() if charge == wanted else "")
         if charge == "stop" and self._recording.machine.session is not None:
             log.warning("the session is closed before the power goes")
             self._recording.end_now("low_battery")
@@ -377,23 +331,39 @@ class Recorder:
     def _tick(self, *, force: bool = False) -> None:
         now = self._clock.boot_ns()
         if self._pump.fault:
-            self._fault("camera", self._pump.fault)
+            self._faults.judge("camera", self._pump.fault)
         self._note_power()
-        if self._recording.machine.blocked:
-            self._fault("queue", "card too slow: footage is being lost, see the gaps")
-        else:
-            self._faults.pop("queue", None)
-        if now >= self._next_tidy_ns and not self._tidy_asked and not self._closed:
-            self._next_tidy_ns = now + _TIDY_EVERY_NS
-            self._tidy_asked = True
-            self._writer.submit(TidyJob())
+        blocked = self._recording.machine.blocked
+        self._faults.judge(
+            "queue", "card too slow: footage is being lost, see the gaps" if blocked else ""
+        )
+        for part, line in self._hands.faults().items():
+            self._faults.judge(part, line)
+        self._hands.show(self._facts(now))
+        if not self._closed:
+            self._news.ask_to_tidy(now)
         if now >= self._next_status_ns or force:
             self._next_status_ns = now + _STATUS_EVERY_NS
             self._outbox.show(self.status())
         self._outbox.send()
 
-    def _fault(self, part: str, text: str) -> None:
-        if self._faults.get(part) != text:
-            self._faults[part] = text
-            log.error("%s", text)
-            self._outbox.tell("fault", self._recording.session_id, None, text)
+    def _facts(self, now_ns: int) -> Facts:
+        """What the wearer is shown."""
+        recording, faults = self._recording, self._faults
+        minutes = self._card_minutes_left()
+        return Facts(
+            session=recording.machine.state,
+            ended_by_itself=recording.ended_by_itself,
+            losing="camera" in faults or "queue" in faults,
+            fit=not any(part in faults for part in _NEEDED),
+            pre_roll_full=recording.ring.ready_s(now_ns)
+            >= self._settings.recorder.pre_roll_s - _PRE_ROLL_LAG_S,
+            low_battery="charge" in faults,
+            card_nearly_full=minutes is not None
+            and minutes < self._settings.indicator.card_low_minutes,
+            clock_trusted=self._clock.trust() == "trusted",
+            part_at_fault=faults.any_but(*_NEEDED, "charge") or self._book.fault is not None,
+        )
+
+    def _tell_fault(self, text: str) -> None:
+        self._outbox.tell("fault", self._recording.session_id, None, text)
