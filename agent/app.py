@@ -25,12 +25,15 @@ from agent.storage.state_lock import hold_lock
 from agent.supervisor import Program, Supervisor
 
 if TYPE_CHECKING:
+    from agent.core.indication_table import Output
     from agent.drivers.surroundings_linux import LinuxSurroundings
     from agent.ports.accelerator import Accelerator
+    from agent.ports.button import Button
     from agent.ports.camera import Camera
     from agent.ports.card_reader import CardReader
     from agent.ports.clock import Clock
     from agent.ports.encoder import Encoder
+    from agent.ports.indicator import Indicator
     from agent.ports.power import PowerSource
     from agent.ports.thermal import ThermalSensor
     from agent.services.keyring import Keyring
@@ -118,6 +121,36 @@ def build_thermal(settings: Settings) -> ThermalSensor | None:
     from agent.drivers.thermal_sysfs import SysfsThermal
 
     return SysfsThermal(Path("/sys"))
+
+
+def build_button(settings: Settings) -> Button | None:
+    """The button that `button.driver` names, not yet open; None for none."""
+    if settings.button.driver == "none":
+        return None
+    from agent.drivers.button_pipe import PipeButton
+
+    return PipeButton(settings.paths.runtime_dir / "button.fifo")
+
+
+def build_indicator(settings: Settings) -> Indicator | None:
+    """The indicator that `indicator.driver` names, not yet open; None for none."""
+    indicator = settings.indicator
+    if indicator.driver == "none":
+        return None
+    from agent.drivers.indicator_sysfs import SysfsIndicator
+
+    return SysfsIndicator(indicator.leds_dir, _outputs(settings))
+
+
+def _outputs(settings: Settings) -> dict[Output, str]:
+    """The outputs that `[indicator]` names."""
+    indicator = settings.indicator
+    named: dict[Output, str] = {
+        "red": indicator.red,
+        "green": indicator.green,
+        "motor": indicator.motor,
+    }
+    return {output: name for output, name in named.items() if name}
 
 
 def build_surroundings(settings: Settings) -> LinuxSurroundings:
@@ -214,6 +247,7 @@ def load_keyring(settings: Settings, clock: Clock) -> Keyring:
 
 def _recorder(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Service:
     from agent.services.governing import Governing
+    from agent.services.hands import Hands
     from agent.services.plan_book import PlanBook
     from agent.services.power_guard import PowerGuard
     from agent.services.recorder import Recorder
@@ -241,6 +275,7 @@ def _recorder(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Se
             trust=lambda: keyring.trust,
             clock=clock,
         ),
+        hands=Hands(build_button(settings), build_indicator(settings), settings.button, clock),
     )
 
 

@@ -12,9 +12,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from agent.config_base import ID_PATTERN as ID_PATTERN
+from agent.config_base import Section as Section
+from agent.config_base import bounded as _range
+from agent.config_hands import Button, Indicator, hands_contradictions
 from agent.errors import ConfigError
-
-ID_PATTERN = r"^[A-Za-z0-9_-]{1,40}$"
 
 # Times of day; that they differ is checked with the contradictions.
 QUIET_HOURS_PATTERN = r"^(([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9])?$"
@@ -26,14 +28,6 @@ Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 InterfaceNames = Annotated[
     tuple[Annotated[str, msgspec.Meta(pattern=r"^[^/\s]{1,40}$")], ...], msgspec.Meta(max_length=32)
 ]
-
-
-def _range(ge: float, le: float) -> Any:
-    return msgspec.Meta(ge=ge, le=le)
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of all sections: frozen, keyword only, a typo is an error."""
 
 
 class Device(Section, frozen=True):
@@ -90,9 +84,9 @@ class Tagger(Section, frozen=True):
 
     accelerator: Literal["onnxruntime", "tflite", "edgetpu", "fake"] = "onnxruntime"
     providers: tuple[str, ...] = (CPU_PROVIDER,)
-    provider_options: dict[str, dict[str, str]] = {}
+    provider_options: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
     delegate: str = ""
-    delegate_options: dict[str, str] = {}
+    delegate_options: dict[str, str] = msgspec.field(default_factory=dict)
     allow_cpu: bool = False
     threads: Annotated[int, _range(1, 8)] = 1
     bundle: Path | None = None
@@ -201,6 +195,8 @@ class Settings(Section, frozen=True):
     retention: Retention = Retention()
     power: Power = Power()
     governor: Governor = Governor()
+    button: Button = Button()
+    indicator: Indicator = Indicator()
     supervisor: Supervisor = Supervisor()
 
 
@@ -305,6 +301,7 @@ def _refuse_contradictions(file: str, settings: Settings) -> None:
         fakes = {
             "camera.driver": settings.camera.driver == "replay",
             "tagger.accelerator": settings.tagger.accelerator == "fake",
+            "button.driver": settings.button.driver == "pipe",
         }
         for key, is_fake in fakes.items():
             if is_fake:
@@ -315,6 +312,12 @@ def _refuse_contradictions(file: str, settings: Settings) -> None:
                     remedy='choose a real driver, or set device.kind = "desk"',
                 )
     _refuse_accelerator_contradictions(file, settings.tagger)
+    for key, problem, remedy in hands_contradictions(settings.button, settings.indicator):
+        raise ConfigError(file, key, problem, remedy=remedy)
+    _refuse_contradicting_limits(file, settings)
+
+
+def _refuse_contradicting_limits(file: str, settings: Settings) -> None:
     retention, power = settings.retention, settings.power
     if 0 < retention.spool_budget_bytes <= retention.slack_bytes:
         raise ConfigError(

@@ -44,6 +44,14 @@ class EncoderError(AgentError):
     """The encoder refused its settings or a frame."""
 
 
+class ButtonError(AgentError):
+    """The button cannot be opened, or has gone."""
+
+
+class IndicatorError(AgentError):
+    """Lamps or motor cannot be opened, or refuse to be set."""
+
+
 class AcceleratorError(AgentError):
     """The accelerator is missing, refused the model or failed on a picture."""
 

@@ -149,6 +149,26 @@ AGENT = {
     ),
     "governor.hysteresis_percent": "How far above it must charge before scoring takes up again.",
     "governor.hold_s": "How long it must stay better before scoring goes up one step.",
+    "button.driver": (
+        "Where presses come from. `pipe` is for a desk: write `down` and `up` into"
+        " `<runtime_dir>/button.fifo`, each with its CLOCK_BOOTTIME ns after it or without."
+    ),
+    "button.start": "The gesture that starts a session; it counts from the first press.",
+    "button.stop": "The gesture that ends the session; it counts when it is complete.",
+    "button.mark": "The gesture that marks the moment of its first edge.",
+    "button.mute": "The gesture that will mute the sound; refused while no sound is recorded.",
+    "button.pause_s": "Presses with a shorter pause between them belong together.",
+    "button.hold_s": "A press this long is a hold; a shorter one, however slow, is a press.",
+    "indicator.driver": (
+        "What lights the lamps. `sysfs`: LEDs of the kernel, and a motor that is one."
+    ),
+    "indicator.red": "The red lamp: the LED's name.",
+    "indicator.green": "The green lamp: the LED's name.",
+    "indicator.motor": "The vibration motor: the LED's name.",
+    "indicator.leds_dir": "Where the kernel shows its LEDs.",
+    "indicator.card_low_minutes": (
+        "With room for fewer minutes than this, the indicator says that the card is nearly full."
+    ),
     "supervisor.watchdog_s": (
         "`sightline-agent run` kills and restarts a service that was silent for so long."
     ),

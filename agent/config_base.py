@@ -1,0 +1,18 @@
+"""What every section of the settings is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+ID_PATTERN = r"^[A-Za-z0-9_-]{1,40}$"
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of all sections: frozen, keyword only, a typo is an error."""
+
+
+def bounded(ge: float, le: float) -> Any:
+    """For Annotated: a number from `ge` to `le`."""
+    return msgspec.Meta(ge=ge, le=le)
