@@ -1,0 +1,1 @@
+"""The reference model: rendered footage, training, quantisation, evaluation."""
