@@ -24,6 +24,13 @@ from models.reference.render.truth import LABELS
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGINE_LIMIT_S = 600
+NOTICE = """\
+Pictures of a game engine (ViZDoom), of scenes and people drawn for this project and of Freedoom's
+art and maps. They say nothing about real places or people.
+
+Freedoom: Copyright (C) 2001-2024 contributors to the Freedoom project, BSD-3-Clause; keep this
+notice beside any copy of the clips.
+"""
 
 
 def render(scene: Scene, out: Path) -> dict[str, str]:
@@ -150,6 +157,8 @@ def main() -> int:
         parser.error("--quick renders other scenes than those to freeze")
     frozen = sets.read_manifest()
     mismatches: list[str] = []
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "NOTICE.txt").write_text(NOTICE, encoding="utf-8")
     for name in names:
         scenes = sets.scenes_of(name)
         if arguments.quick:

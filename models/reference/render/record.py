@@ -144,7 +144,7 @@ def _film(
     player = Player(rng, conduct.style, weapons, conduct.third_person, conduct.holstered)
     _settle(game, scene, conduct, engine_map, rng)
     tone = _tone_table(conduct)
-    film = _Film(out / f".{scene.name}.part.mp4", scene)
+    film = _Film(out / f".{scene.name}.part", scene)
     before: tuple[float, float] | None = None
     for _ in range(scene.seconds * FRAME_RATE_HZ):
         state = game.get_state()
