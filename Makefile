@@ -4,7 +4,6 @@ PYTHON ?=
 VENV ?= .venv
 TRAIN_VENV ?= .venv-train
 SETS_DIR ?= run/model-sets$(if $(QUICK),-quick)
-JOBS ?= 2
 QUICK ?=
 T ?= tests
 JOBS ?= 2
@@ -30,7 +29,7 @@ endif
 .PHONY: help setup demo test check lint types floors bench storm crash fuzz kill-matrix train-env model-footage docs clean remake
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 	@echo
 	@echo "  T=PATH narrows test, FOOTAGE=DIR gives demo other clips, PYTHON=PATH chooses 3.11 to 3.13"
 
@@ -73,7 +72,7 @@ kill-matrix: $(READY_TEST) ## kill, freeze and starve each program, ROUNDS times
 train-env: $(READY_TRAIN) ## an environment of its own for training: torch, ViZDoom (Python 3.11)
 	@echo "ready: $(TRAIN_VENV)"
 
-model-footage: $(READY_TRAIN) ## render the sets the reference model learns from (QUICK=1, SETS_DIR=DIR)
+model-footage: $(READY_TRAIN) ## render the scenes the reference model learns from (QUICK=1 for a few; SETS_DIR=DIR)
 	@$(TRAIN_VENV)/bin/python -m models.reference.footage --out "$(SETS_DIR)" --jobs $(JOBS) \
 		$(if $(QUICK),--quick)
 

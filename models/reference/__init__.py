@@ -1,1 +1,1 @@
-"""The reference model: rendered footage, training, quantisation, evaluation."""
+"""The reference model: footage, training, evaluation, and the recipe for a model of your own."""

@@ -17,7 +17,7 @@ from models.reference.render.scene import as_row
 from models.reference.render.truth import LABELS
 from models.reference.render.wad import read_wad
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[5]
 
 
 def training_python() -> str:
