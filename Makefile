@@ -2,6 +2,9 @@
 
 PYTHON ?=
 VENV ?= .venv
+TRAIN_VENV ?= .venv-train
+SETS_DIR ?= run/model-sets$(if $(QUICK),-quick)
+QUICK ?=
 T ?= tests
 JOBS ?= 2
 FOOTAGE ?=
@@ -16,6 +19,7 @@ READY := $(VENV)/ready
 READY_TEST := $(VENV)/ready-test
 READY_FUZZ := $(VENV)/ready-fuzz
 READY_REPORT := $(VENV)/ready-report
+READY_TRAIN := $(TRAIN_VENV)/ready-train
 PINS := $(wildcard requirements/py*.txt)
 # Another interpreter than the environment was made with: make it anew.
 ifneq ($(PYTHON),)
@@ -25,10 +29,11 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types floors bench storm crash fuzz kill-matrix model-report docs clean remake
+.PHONY: help setup demo test check lint types floors bench storm crash fuzz kill-matrix \
+	train-env model-footage model model-report docs clean remake
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 	@echo
 	@echo "  T=PATH narrows test, FOOTAGE=DIR gives demo other clips, PYTHON=PATH chooses 3.11 to 3.13"
 
@@ -74,6 +79,12 @@ model-report: $(READY_REPORT) ## measure the newest model on FOOTAGE=DIR and dra
 		$(if $(BUNDLE),--bundle "$(BUNDLE)") $(if $(DEGRADE),--degrade "$(DEGRADE)") \
 		--json run/model-report.json --png run/model-report.png
 	@echo "written: run/model-report.png, run/model-report.json"
+train-env: $(READY_TRAIN) ## an environment of its own for training: torch, ViZDoom (Python 3.11)
+	@echo "ready: $(TRAIN_VENV)"
+
+model-footage: $(READY_TRAIN) ## render the scenes the reference model learns from (QUICK=1 for a few; SETS_DIR=DIR)
+	@$(TRAIN_VENV)/bin/python -m models.reference.footage --out "$(SETS_DIR)" --jobs $(JOBS) \
+		$(if $(QUICK),--quick)
 
 docs: $(READY) ## write docs/configuration.md anew from agent/config.py
 	@$(BIN)/python -m firmware_tools.config_reference
@@ -93,6 +104,10 @@ $(READY_REPORT): $(READY) requirements/report.txt
 
 $(READY_FUZZ): $(READY_TEST) requirements/fuzz.txt
 	@sh firmware_tools/setup.sh fuzz "$(VENV)"
+	@touch $@
+
+$(READY_TRAIN): requirements/py311.txt requirements/dev.txt requirements/train.txt firmware_tools/setup.sh
+	@sh firmware_tools/setup.sh train "$(TRAIN_VENV)"
 	@touch $@
 
 $(READY_TEST): $(READY) requirements/dev.txt requirements/report.txt
