@@ -2,8 +2,8 @@
 
     python -m models.reference.bundle --sets DIR --work DIR --out DIR [--export-python PYTHON]
 
-Takes the training's slow average from `--work`, fits the head that ships, quantises, calibrates
-on the set `val`, and writes the bundle. `--export-python` is an interpreter with the packages of
+Takes the trained backbone and head from `--work`, quantises, calibrates on the set `val`, and
+writes the bundle. `--export-python` is an interpreter with the packages of
 requirements/export.txt: without it the bundle has no TFLite artifact. The figures of the card come
 afterwards (`models.reference.card`).
 """
@@ -18,7 +18,6 @@ import os
 import subprocess
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +33,11 @@ from agent.wire import model_manifest as wire
 from models.reference import quantise, recipe
 from models.reference.cache import CachedClip, load_set
 from models.reference.calibrate import HeldOut, calibrated_labels
-from models.reference.fit_head import cut, fit_head, head_arrays, logits_of, stretches
+from models.reference.fit_head import cut, head_arrays, logits_of
 from models.reference.folding import INPUT_NAME
-from models.reference.learn import Report, positive_weight, set_up_torch
-from models.reference.network import FEATURES, WINDOW, Head
-from models.reference.tasks import MainTask
+from models.reference.learn import set_up_torch
+from models.reference.network import FEATURES, WINDOW
+from models.reference.parts import Parts, load_parts
 
 NAME, MIN_AGENT = "sightline-reference", "0.1.0"
 VERSION, SEMVER = 1, "1.0.0"
@@ -51,45 +50,6 @@ GOLDEN_FRAMES = 16
 # One INT8 step in one layer moves a score by less; a wrong channel order or scale by far more.
 ONNX_TOLERANCE = 0.02
 CALIBRATION_PICTURES = 200
-_HEAD_STATE = "head.pt"
-_VARIED_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class Parts:
-    """A trained backbone (in `task`) and the head that ships, in evaluation mode."""
-
-    task: MainTask
-    head: Head
-
-
-def load_task(work: Path) -> MainTask:
-    """The slow average of the last checkpoint in `work`."""
-    task = MainTask()
-    state = torch.load(work / "main.pt", map_location="cpu", weights_only=True)
-    task.load_state_dict(state["average"])
-    return task.eval().to(memory_format=torch.channels_last)
-
-
-def load_parts(work: Path) -> Parts:
-    """As they were when the bundle was made."""
-    state = torch.load(work / _HEAD_STATE, map_location="cpu", weights_only=True)
-    task, head = MainTask(), Head(len(recipe.LABELS))
-    task.load_state_dict(state["task"])
-    head.load_state_dict(state["head"])
-    return Parts(task.eval().to(memory_format=torch.channels_last), head.eval())
-
-
-def make_parts(
-    work: Path, train: Sequence[CachedClip], validation: Sequence[CachedClip], report: Report
-) -> Parts:
-    """Fit the head to the checkpoint in `work`; both are kept there together."""
-    task = load_task(work)
-    seen = stretches(task, train, varied_share=_VARIED_SHARE, seed=recipe.SEED)
-    held = stretches(task, validation, varied_share=0.0, seed=recipe.SEED)
-    head = fit_head(seen, held, positive_weight(list(train)), report)
-    torch.save({"task": task.state_dict(), "head": head.state_dict()}, work / _HEAD_STATE)
-    return Parts(task, head)
 
 
 def calibration_pictures(train: Sequence[CachedClip]) -> NDArray[np.uint8]:
@@ -140,7 +100,7 @@ def _tflite(
     done = subprocess.run(
         [export_python, "-m", "models.reference.export_tflite", weights, calibration,
          out / TFLITE_FILE],
-        check=False, capture_output=True, text=True,
+        cwd=Path(__file__).parents[2], check=False, capture_output=True, text=True,
     )  # fmt: skip
     weights.unlink(), calibration.unlink()
     if done.returncode != 0:
@@ -171,6 +131,7 @@ def write_bundle(
     """Write all files of the bundle into the folder `out` (made if missing); the manifest."""
     from models.reference.compare import onnx_features
 
+    out = out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     pictures = calibration_pictures(train)
     artifacts = write_artifacts(parts, pictures, out, export_python)
@@ -286,7 +247,6 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of the training")
     parser.add_argument("--out", type=Path, help="folder of the bundle; WORK/bundle otherwise")
     parser.add_argument("--export-python", help="interpreter with the TFLite converter")
-    parser.add_argument("--keep-head", action="store_true", help="take the head fitted before")
     parser.add_argument(
         "--created",
         default=datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -298,11 +258,7 @@ def main() -> None:
     cache = arguments.work / "cache"
     train = load_set(arguments.sets / recipe.TRAINING_SET, cache, size)
     validation = load_set(arguments.sets / recipe.VALIDATION_SET, cache, size)
-    parts = (
-        load_parts(arguments.work)
-        if arguments.keep_head
-        else make_parts(arguments.work, train, validation, _say)
-    )
+    parts = load_parts(arguments.work)
     out = arguments.out or arguments.work / "bundle"
     manifest = write_bundle(
         out,

@@ -3,9 +3,9 @@
     python -m models.reference.card --bundle DIR --work DIR
 
 Reads from `--work` what the steps before left there: main.json and baseline.json (training),
-comparison.json (baseline, float and INT8 over the same pictures), evaluation.json (the shipped
-artifact through the tagger, with degradations where they were asked for), and, where they are,
-evaluation-tflite.json and elsewhere.json (other footage). What was not measured is said to be so.
+comparison.json (baseline and float, and INT8 if not in quantised.json), evaluation.json (the
+shipped artifact through the tagger, with degradations where they were asked for), and, where they
+are, evaluation-tflite.json and elsewhere.json (other footage). What was not measured is said to be so.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from agent.wire.model_manifest import (
 )
 from models.reference import recipe
 from models.reference.bundle import MANIFEST_FILE, listed
-from models.reference.comparison import COMPARISON_FILE, Comparison
+from models.reference.comparison import COMPARISON_FILE, QUANTISED_FILE, Comparison
 from models.reference.evaluate import Evaluation, SetFigures
 from models.reference.figures import metric_of
 from models.reference.train_report import TrainingReport, read_report
@@ -52,13 +52,10 @@ print(round(sum(int(r.split()[1]) for r in rows if r.startswith("Pss:")) / 1024,
 """
 
 
-def card_text(
-    manifest: ModelManifest,
-    work: Path,
-    comparison: Comparison | None,
-    evaluation: Evaluation | None,
-) -> str:
+def card_text(manifest: ModelManifest, work: Path, evaluation: Evaluation | None) -> str:
     """The whole card. `work`: where the reports lie that only the card shows."""
+    comparison = _comparison(work / COMPARISON_FILE)
+    quantised = _comparison(work / QUANTISED_FILE) or comparison
     elsewhere = _read(work / "elsewhere.json")
     tflite = _read(work / "evaluation-tflite.json")
     values = {
@@ -67,7 +64,7 @@ def card_text(
         "backbone_parameters": _backbone_parameters(),
         "head_parameters": _head_parameters(manifest),
         "baseline": _against_baseline(comparison),
-        "quantisation": _losses(manifest, comparison),
+        "quantisation": _losses(manifest, quantised),
         "figures": _figures(evaluation, tflite),
         "degraded": _degraded(evaluation),
         "elsewhere": _elsewhere(elsewhere),
@@ -272,6 +269,12 @@ def _read(file: Path) -> Evaluation | None:
     return msgspec.json.decode(file.read_bytes(), type=Evaluation)
 
 
+def _comparison(file: Path) -> Comparison | None:
+    if not file.is_file():
+        return None
+    return msgspec.json.decode(file.read_bytes(), type=Comparison)
+
+
 def metrics_of(evaluation: Evaluation) -> tuple[Metric, ...]:
     """The manifest's figures: every label on every set."""
     return tuple(metric_of(each, s.name) for s in evaluation.sets for each in s.labels)
@@ -284,8 +287,6 @@ def main() -> None:
     arguments = parser.parse_args()
     manifest = load_manifest((arguments.bundle / MANIFEST_FILE).read_bytes())
     evaluation = _read(arguments.work / "evaluation.json")
-    file = arguments.work / COMPARISON_FILE
-    comparison = msgspec.json.decode(file.read_bytes(), type=Comparison) if file.is_file() else None
     if evaluation is not None:
         if evaluation.artifact_sha256 != manifest.artifact_for("onnxruntime").sha256:
             raise SystemExit("evaluation.json is of another artifact: evaluate this bundle first")
@@ -295,7 +296,7 @@ def main() -> None:
             budget=(_budget(arguments.bundle, evaluation),),
         )
     card = arguments.bundle / manifest.card.path
-    text = card_text(manifest, arguments.work, comparison, evaluation)
+    text = card_text(manifest, arguments.work, evaluation)
     card.write_text(text, encoding="utf-8")
     manifest = msgspec.structs.replace(manifest, card=ListedFile(**listed(card)))
     (arguments.bundle / MANIFEST_FILE).write_bytes(dump_manifest(manifest))

@@ -1,9 +1,10 @@
 """One set of pictures, every form of the network: what INT8 costs, and what the baseline reaches.
 
-    python -m models.reference.compare --sets DIR --work DIR [--frames N]
+    python -m models.reference.compare --sets DIR --work DIR [--frames N] [--forms NAMES]
 
-Each held-out clip's first N model pictures go through the baseline, the float network and each
-INT8 artifact, and the scores are ranked per label: mean AP per set, in `--work`/comparison.json.
+Each held-out clip's model pictures (N of them, from a third of the clip on) go through the
+baseline, the float network and each INT8 artifact; the scores are ranked per label: mean AP per
+set, in `--work`/comparison.json. The heads are the float one that ships.
 The 8-bit weights of `arm` and `symmetric` overflow in the integer kernels of an x86 without VNNI:
 there their graphs run as written, rounding simulated in float, without fused kernels.
 """
@@ -11,8 +12,10 @@ there their graphs run as written, rounding simulated in float, without fused ke
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,16 +24,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import msgspec
 import numpy as np
 import onnxruntime
+import torch
 from numpy.typing import NDArray
 
 from models.reference import baseline, recipe
-from models.reference.bundle import Parts, load_parts
 from models.reference.cache import CachedClip, load_set
 from models.reference.comparison import COMPARISON_FILE, Comparison, FormFigures
 from models.reference.fit_head import cut, logits_of
 from models.reference.folding import INPUT_NAME
 from models.reference.learn import ap_by_label, set_up_torch
-from models.reference.network import Head
+from models.reference.parts import Parts, load_parts
 from models.reference.tasks import BaselineTask
 
 Features: TypeAlias = Callable[[CachedClip], NDArray[np.float32]]
@@ -113,12 +116,32 @@ def figures_of(
     )
 
 
-def _through_head(head: Head, features: Features, clips: Sequence[CachedClip]) -> Any:
-    return [logits_of(head, features(clip)) for clip in clips]
+def measure_set(folder: Path, work: Path, frames: int, wanted: Sequence[str]) -> list[FormFigures]:
+    """Every form on one set; `wanted`: some of them, all when empty."""
+    set_up_torch()
+    torch.set_grad_enabled(False)
+    parts = load_parts(work)
+    found = []
+    clips = _part_of(load_set(folder, work / "cache", (recipe.HEIGHT, recipe.WIDTH)), frames)
+    for form, features in forms_of(parts, work / "bundle").items():
+        if not wanted or form in wanted:
+            logits = [logits_of(parts.head, features(clip)) for clip in clips]
+            found.append(figures_of(form, folder.name, clips, logits))
+    small = _baseline(work) if not wanted or "baseline" in wanted else None
+    if small is not None:
+        size = (baseline.HEIGHT, baseline.WIDTH)
+        clips = _part_of(load_set(folder, work / "cache", size), frames)
+        logits = [small.clip_logits(clip) for clip in clips]
+        found.append(figures_of("baseline", folder.name, clips, logits))
+    return found
 
 
-def _first(clips: Sequence[CachedClip], frames: int) -> list[CachedClip]:
-    return [cut(clip, slice(0, frames or None)) for clip in clips]
+def _part_of(clips: Sequence[CachedClip], frames: int) -> list[CachedClip]:
+    """`frames` pictures of each clip from a third of it on; all of them when 0."""
+    if not frames:
+        return list(clips)
+    starts = [max(min(len(c.pts_ns) // 3, len(c.pts_ns) - frames), 0) for c in clips]
+    return [cut(c, slice(s, s + frames)) for c, s in zip(clips, starts, strict=True)]
 
 
 def main() -> None:
@@ -126,47 +149,34 @@ def main() -> None:
     parser.add_argument("--sets", type=Path, required=True, help="folder of the sets")
     parser.add_argument("--work", type=Path, required=True, help="folder of the training")
     parser.add_argument("--frames", type=int, default=0, help="of each clip; 0: all")
-    parser.add_argument("--only", default="", help="forms, with commas between")
+    parser.add_argument("--forms", default="", help="some forms, with commas between")
+    parser.add_argument("--out", default=COMPARISON_FILE, help="name of the file in WORK")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="sets at a time")
     arguments = parser.parse_args()
-    set_up_torch()
-    parts = load_parts(arguments.work)
-    wanted = [word for word in arguments.only.split(",") if word]
-    forms = forms_of(parts, arguments.work / "bundle")
-    chosen = {name: form for name, form in forms.items() if not wanted or name in wanted}
-    small = _baseline(arguments.work) if not wanted or "baseline" in wanted else None
+    wanted = [word for word in arguments.forms.split(",") if word]
+    folders = [arguments.sets / name for name in recipe.HELD_OUT_SETS]
     figures: list[FormFigures] = []
-    for name in recipe.HELD_OUT_SETS:
-        folder = arguments.sets / name
-        if not folder.is_dir():
-            continue
-        clips = _first(
-            load_set(folder, arguments.work / "cache", (recipe.HEIGHT, recipe.WIDTH)),
-            arguments.frames,
-        )
-        for form, features in chosen.items():
-            logits = _through_head(parts.head, features, clips)
-            figures.append(figures_of(form, name, clips, logits))
-            _say(figures[-1])
-        if small is not None:
-            size = (baseline.HEIGHT, baseline.WIDTH)
-            clips = _first(load_set(folder, arguments.work / "cache", size), arguments.frames)
-            logits = [small.clip_logits(clip) for clip in clips]
-            figures.append(figures_of("baseline", name, clips, logits))
-            _say(figures[-1])
+    with ProcessPoolExecutor(arguments.jobs, multiprocessing.get_context("spawn")) as pool:
+        running = [
+            pool.submit(measure_set, folder, arguments.work, arguments.frames, wanted)
+            for folder in folders
+            if folder.is_dir()
+        ]
+        for done in running:
+            for each in done.result():
+                figures.append(each)
+                _say(each)
     result = Comparison(frames=arguments.frames, figures=figures)
     encoded = msgspec.json.format(msgspec.json.encode(result), indent=1)
-    (arguments.work / COMPARISON_FILE).write_bytes(encoded + b"\n")
+    (arguments.work / arguments.out).write_bytes(encoded + b"\n")
 
 
 def _baseline(work: Path) -> BaselineTask | None:
-    import torch
-
     file = work / "baseline.pt"
     if not file.is_file():
         return None
     task = BaselineTask()
     task.load_state_dict(torch.load(file, weights_only=True)["average"])
-    torch.set_grad_enabled(False)
     return task.eval()
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-COMPARISON_FILE = "comparison.json"
+# `quantised.json`: where INT8 was measured apart from the rest, on fewer pictures.
+COMPARISON_FILE, QUANTISED_FILE = "comparison.json", "quantised.json"
 
 
 class FormFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,7 +19,7 @@ class FormFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """All of them, over the same pictures. `frames`: of each clip, from its start (0: all)."""
+    """All of them, over the same pictures: `frames` of each clip, from a third of it on (0: all)."""
 
     frames: int
     figures: list[FormFigures]
@@ -38,4 +39,4 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         """Which pictures, in words."""
         if not self.frames:
             return "over every picture of the sets"
-        return f"over the first {self.frames} pictures of each clip"
+        return f"over {self.frames} consecutive pictures of each clip, from a third of it on"

@@ -2,9 +2,9 @@
 
     python -m models.reference.export_tflite WEIGHTS CALIBRATION OUT
 
-WEIGHTS: the backbone's state as torch saves it; CALIBRATION: uint8 [n, h, w, 3] as .npy. The picture
-goes in as int8 NHWC (its bytes xor 0x80), float32 features come out; the last layer is float, as in
-the ONNX artifacts. Prints the toolchain and its version.
+WEIGHTS: the backbone's state as torch saves it; CALIBRATION: uint8 [n, h, w, 3] as .npy. The
+picture goes in as int8 NHWC (its bytes xor 0x80), float32 features come out; the last layer is
+float, as in the ONNX artifacts. Prints the toolchain and its version.
 """
 
 from __future__ import annotations

@@ -36,20 +36,24 @@ class Stretch:
 
 
 def stretches(
-    task: MainTask, clips: Sequence[CachedClip], *, varied_share: float, seed: int
+    task: MainTask, clips: Sequence[CachedClip], *, most: int, varied_share: float, seed: int
 ) -> list[Stretch]:
-    """Every clip in stretches of 48 frames through the backbone; some of them varied as in
-    training, so that the head knows poor pictures too."""
+    """Stretches of 48 frames of all clips through the backbone, `most` of them at random (0: all).
+
+    Some are varied as in training, so that the head knows poor pictures too.
+    """
     draw = np.random.default_rng([seed, len(clips)])
     variation = Variation(*clips[0].pictures.shape[1:3])
+    pieces = [(clip, part) for clip in clips for part in batches(len(clip.pts_ns), STRETCH)]
+    if 0 < most < len(pieces):
+        pieces = [pieces[int(i)] for i in draw.permutation(len(pieces))[:most]]
     out: list[Stretch] = []
-    for clip in clips:
-        for part in batches(len(clip.pts_ns), STRETCH):
-            piece = cut(clip, part)
-            if draw.random() < varied_share:
-                pictures, _ = variation.vary(np.asarray(piece.pictures), piece.boxes, draw)
-                piece = CachedClip(piece.name, pictures, piece.pts_ns, piece.truth, piece.boxes)
-            out.append(Stretch(task.clip_features(piece).cpu().numpy(), piece.truth))
+    for clip, part in pieces:
+        piece = cut(clip, part)
+        if draw.random() < varied_share:
+            pictures, _ = variation.vary(np.asarray(piece.pictures), piece.boxes, draw)
+            piece = CachedClip(piece.name, pictures, piece.pts_ns, piece.truth, piece.boxes)
+        out.append(Stretch(task.clip_features(piece).cpu().numpy(), piece.truth))
     return out
 
 

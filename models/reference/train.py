@@ -4,8 +4,8 @@
 
 DIR of `--sets` holds the sets `train` and `val`, each a folder of NAME.mp4 and NAME.truth.json.
 Checkpoints, the decoded pictures and the log go to `--work`; `--resume` goes on from the last
-checkpoint, also with more clips or more steps than before. Validation only watches; nothing is
-chosen by it here.
+checkpoint, also with more clips or more steps than before. Validation watches the backbone's
+training and chooses nothing; when it is done, the head that ships is fitted to its features.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from models.reference import baseline, recipe
 from models.reference.cache import load_set
 from models.reference.learn import Schedule, Training, positive_weight, run, set_up_torch
 from models.reference.loader import Sequences
+from models.reference.parts import make_parts
 from models.reference.tasks import BaselineTask, MainTask
 from models.reference.train_report import TrainingReport, read_report, write_report
 
-MAIN = Schedule(steps=9000, peak=2e-3, warm_up=300, decay=3000)
+MAIN = Schedule(steps=3500, peak=2e-3, warm_up=300, decay=1300)
 BASELINE = Schedule(steps=3400, peak=3e-3, warm_up=160, cosine=True)
 QUICK_STEPS = 1200
 RARE_SHARE, BASELINE_RARE_SHARE = 0.4, 0.35
@@ -46,6 +47,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="the last step, instead of the recipe's")
     parser.add_argument("--decay", type=int, help="steps over which the rate falls at the end")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument(
+        "--head-stretches", type=int, default=300, help="of 48 pictures to fit the head to; 0: all"
+    )
     parser.add_argument("--validate-every", type=int, default=500, help="steps")
     arguments = parser.parse_args()
     name = "baseline" if arguments.baseline else "main"
@@ -98,6 +102,8 @@ def main() -> None:
     )
     spent = round(training.spent_cpu_s / 60, 1)
     write_report(arguments.work, name, msgspec.structs.replace(report, cpu_min=spent))
+    if not arguments.baseline:
+        make_parts(arguments.work, clips, validation, arguments.head_stretches, _say)
 
 
 def _schedule(arguments: argparse.Namespace) -> Schedule:
