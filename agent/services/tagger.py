@@ -32,6 +32,7 @@ from agent.ipc.messages import (
     unpack,
 )
 from agent.ports.clock import Clock
+from agent.services.frame_reader import FrameReader
 from agent.services.looker import Looker
 from agent.services.tagger_model import Scored, TaggerModel
 
@@ -78,8 +79,10 @@ class TaggerService:
         self.counts = TaggerCounts()
         self._load = load
         self._clock = clock
-        self._frames = sockets.connect(
-            context, zmq.PULL, runtime_dir, "frames", high_water=sockets.FRAMES_HIGH_WATER
+        self._frames = FrameReader(
+            sockets.connect(
+                context, zmq.PULL, runtime_dir, "frames", high_water=sockets.FRAMES_HIGH_WATER
+            )
         )
         self._scores = sockets.connect(
             context, zmq.PUSH, runtime_dir, "scores", high_water=sockets.SCORES_HIGH_WATER
@@ -105,16 +108,15 @@ class TaggerService:
         if self._model is None and self._clock.boot_ns() >= self._retry_at_ns:
             self._try_to_load()
             happened = True
-        try:
-            parts = self._frames.recv_multipart(zmq.NOBLOCK)
-        except zmq.Again:
+        parts = self._frames.take()
+        if parts is None:
             return happened
         self._take(parts)
         return True
 
     def wait(self, timeout_s: float) -> None:
         """Sleep until a frame is there, `timeout_s` at most."""
-        self._frames.poll(round(timeout_s * 1000))
+        self._frames.wait(timeout_s)
 
     def close(self) -> None:
         """Close the open tags and say so, then free accelerator and sockets. Idempotent."""
@@ -131,7 +133,7 @@ class TaggerService:
             self._looker.close()
         self._scores.disable_monitor()
         self._links.close(linger=0)
-        self._frames.close(linger=0)
+        self._frames.close()
         self._scores.close(linger=_CLOSE_LINGER_MS)
 
     def _try_to_load(self) -> None:
@@ -209,7 +211,7 @@ class TaggerService:
         if header.look and self._looker is not None:
             self._looker.look(header.pts_ns, parts[1], LORES_WIDTH, _active(header))
         if header.score:
-            self._score(header, parts[1])
+            self._score(header)
 
     def _header_of(self, parts: list[bytes]) -> FrameHeader | None:
         """The header of a well-formed message, else None with the reason said once."""
@@ -224,14 +226,14 @@ class TaggerService:
             return None
         return header
 
-    def _score(self, header: FrameHeader, i420: bytes) -> None:
+    def _score(self, header: FrameHeader) -> None:
         model = self._model
         if model is None:
             self.counts.without_model += 1
             self._send(Watermark(scored_through_pts_ns=header.pts_ns))
             return
         try:
-            scored = model.score(header.pts_ns, i420, LORES_WIDTH, LORES_HEIGHT, _active(header))
+            scored = model.score_picture(header.pts_ns, self._frames.picture(model))
         except AcceleratorError as exc:
             self._lose_frame(header, model, str(exc))
             return

@@ -159,6 +159,20 @@ def test_a_recorder_is_told_the_model_before_any_score(bench: Bench) -> None:
     assert bench.of(ModelReady)[0].provenance.backend == "fake"
 
 
+def test_frames_that_pile_up_are_scored_in_order_each_as_if_it_were_alone(bench: Bench) -> None:
+    bench.ready()
+    frames = [DARK, BRIGHT, BRIGHT, DARK, BRIGHT, DARK, DARK, BRIGHT]
+    for seq, picture in enumerate(frames):
+        if seq == 5:
+            bench.recorder.frames.send_multipart([b"rubbish", BRIGHT])
+        bench.recorder.send(seq, seq * STEP, picture)
+    bench.until(lambda: len(bench.of(FrameScores)) == len(frames))
+    expected = [(0.0, 1.0) if picture is DARK else (1.0, 0.0) for picture in frames]
+    assert [m.scores for m in bench.of(FrameScores)] == expected
+    assert [m.pts_ns for m in bench.of(FrameScores)] == [i * STEP for i in range(len(frames))]
+    assert (bench.service.counts.malformed, bench.service.counts.received) == (1, 9)
+
+
 def test_each_frame_gives_its_scores_its_tags_and_then_the_watermark(bench: Bench) -> None:
     bench.ready()
     bench.play([DARK, BRIGHT, DARK])
