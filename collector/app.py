@@ -19,12 +19,14 @@ from collector.completion import Completion
 from collector.config import CollectorSettings
 from collector.courier import Courier
 from collector.custody_keys import CustodyRegister
+from collector.depot import Depot
 from collector.finishing import Finisher, reconcile
 from collector.ingest import Ingest
 from collector.ongoing import OngoingClips
 from collector.orders import ORDERS_DIR
 from collector.refusing import Refuser
 from collector.report import Report
+from collector.serving import TargetServer
 from collector.store import Store
 from collector.unsealing import Unsealer, load_identities
 from collector.verification import DeviceKeys
@@ -87,6 +89,7 @@ def make_ingest(
         min_free_bytes=settings.collector.min_free_bytes,
         report=report,
     )
+    depot = Depot(broker, store, settings.collector.min_free_bytes, report)
     syncer = make_worker("sync", finished)
     completion = Completion(
         answers=answers,
@@ -108,13 +111,15 @@ def make_ingest(
         completion=completion,
         clips=clips,
         courier=_courier(settings, broker, store, keys_of, report),
+        depot=depot,
+        server=TargetServer(broker, depot, report),
         syncer=syncer,
         finished=finished,
         report=report,
         now_s=now_s,
         group=group,
         on_ready=Ready(report, settings).say_once,
-        on_close=(catalogue.close, stored.close),
+        on_close=(catalogue.close, stored.close, depot.close),
     )
 
 

@@ -18,9 +18,11 @@ from collector.admission import Admission
 from collector.answers import Answers
 from collector.completion import Completion
 from collector.courier import Courier
+from collector.depot import Depot
 from collector.errors import GoneError, StoreError
 from collector.ongoing import Ongoing, OngoingClips
 from collector.report import Report
+from collector.serving import TargetServer
 from collector.workers import Finished, Then, Worker
 
 _IDLE_WAIT_S = 0.05
@@ -42,6 +44,8 @@ class Ingest:
         completion: Completion,
         clips: OngoingClips,
         courier: Courier,
+        depot: Depot,
+        server: TargetServer,
         syncer: Worker,
         finished: Finished,
         report: Report,
@@ -56,6 +60,7 @@ class Ingest:
         self._completion = completion
         self._clips = clips
         self._courier = courier
+        self._depot, self._server = depot, server
         self._syncer = syncer
         self._finished = finished
         self._report = report
@@ -66,9 +71,10 @@ class Ingest:
         self._syncs = 0
         self._look_due_s = now_s() + LOOK_EVERY_S
         prefix = f"$share/{group}/" if group else ""
-        for topics in (UP_MANIFESTS, UP_PARTS):
+        for topics in (UP_MANIFESTS, UP_PARTS, *server.shared_subscriptions):
             broker.subscribe(prefix + topics)
-        for topics in courier.subscriptions:  # whole to each collector: they are retained and few
+        # Whole to each collector: they are few, and retained or answered by one alone.
+        for topics in (*courier.subscriptions, *depot.subscriptions):
             broker.subscribe(topics)
 
     def start(self) -> None:
@@ -91,7 +97,8 @@ class Ingest:
         if item is not None:
             self._take(item)
         happened |= self._finished.conclude()
-        happened |= self._courier.step(self._now_s())
+        for part in (self._courier, self._depot, self._server):
+            happened |= part.step(self._now_s())
         self._sync_due()
         self._look_around()
         return happened
@@ -110,19 +117,23 @@ class Ingest:
                 self._receive(item)
             case Connected():
                 self._on_ready()
-                self._courier.connected()
+                for part in (self._courier, self._depot, self._server):
+                    part.connected()
                 for ongoing in self._clips:
                     if self._is_current(ongoing):
                         self._send_need(ongoing)
             case Disconnected(reason=reason):
                 self._courier.disconnected()
+                self._depot.disconnected()
                 self._report.complain("broker", f"broker: {reason}; trying again")
             case _:
                 pass
 
     def _receive(self, item: Arrived) -> None:
         try:
-            if self._courier.take(item):
+            if self._courier.take(item) or self._server.take(item):
+                return
+            if self._depot.take(item, self._now_s()):
                 return
             place = parse_up_clip(item.topic)
             if place.part is None:
