@@ -21,7 +21,7 @@ from collector.courier import Courier
 from collector.custody_keys import CustodyRegister
 from collector.depot import Depot
 from collector.finishing import Finisher, reconcile
-from collector.ingest import Ingest
+from collector.ingest import Beside, Ingest
 from collector.ongoing import OngoingClips
 from collector.orders import ORDERS_DIR
 from collector.refusing import Refuser
@@ -89,7 +89,6 @@ def make_ingest(
         min_free_bytes=settings.collector.min_free_bytes,
         report=report,
     )
-    depot = Depot(broker, store, settings.collector.min_free_bytes, report)
     syncer = make_worker("sync", finished)
     completion = Completion(
         answers=answers,
@@ -110,25 +109,28 @@ def make_ingest(
         admission=admission,
         completion=completion,
         clips=clips,
-        courier=_courier(settings, broker, store, keys_of, report),
-        depot=depot,
-        server=TargetServer(broker, depot, report),
+        beside=_beside(settings, broker, store, keys_of, report),
         syncer=syncer,
         finished=finished,
         report=report,
         now_s=now_s,
         group=group,
         on_ready=Ready(report, settings).say_once,
-        on_close=(catalogue.close, stored.close, depot.close),
+        on_close=(catalogue.close, stored.close),
     )
 
 
-def _courier(
+def _beside(
     settings: CollectorSettings, broker: Broker, store: Store, keys_of: DeviceKeys, report: Report
-) -> Courier:
-    """Who takes orders to the cameras, and new custody keys from them."""
+) -> Beside:
+    """What is not clips: orders and custody keys, what admins push, what cameras pull."""
     register = CustodyRegister(settings.keys.devices_dir, keys_of, report)
-    return Courier(broker, store.root / ORDERS_DIR, register, report)
+    depot = Depot(broker, store, settings.collector.min_free_bytes, report)
+    return Beside(
+        courier=Courier(broker, store.root / ORDERS_DIR, register, report),
+        depot=depot,
+        server=TargetServer(broker, depot, report),
+    )
 
 
 def _open_catalogue(store: Store, report: Report) -> tuple[Catalogue, Catalogue]:

@@ -7,6 +7,7 @@ syncs, others hash, open and store (`completion`). All rules about parts are in 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import google_crc32c
 
@@ -32,6 +33,32 @@ LOOK_EVERY_S = 1.0
 _SILENT_S = 600.0
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What a collector does beside clips."""
+
+    courier: Courier
+    depot: Depot
+    server: TargetServer
+
+    def take(self, item: Arrived, now_s: float) -> bool:
+        """True when `item` was for one of them. Raises WireError when it cannot be read."""
+        return self.courier.take(item) or self.server.take(item) or self.depot.take(item, now_s)
+
+    def connected(self) -> None:
+        self.courier.connected()
+        self.depot.connected()
+        self.server.connected()
+
+    def disconnected(self) -> None:
+        self.courier.disconnected()
+        self.depot.disconnected()
+
+    def step(self, now_s: float) -> bool:
+        happened = [self.courier.step(now_s), self.depot.step(now_s), self.server.step(now_s)]
+        return any(happened)
+
+
 class Ingest:
     """Receives clips. `step` until told to stop, then `close`."""
 
@@ -43,9 +70,7 @@ class Ingest:
         admission: Admission,
         completion: Completion,
         clips: OngoingClips,
-        courier: Courier,
-        depot: Depot,
-        server: TargetServer,
+        beside: Beside,
         syncer: Worker,
         finished: Finished,
         report: Report,
@@ -59,8 +84,7 @@ class Ingest:
         self._admission = admission
         self._completion = completion
         self._clips = clips
-        self._courier = courier
-        self._depot, self._server = depot, server
+        self._beside = beside
         self._syncer = syncer
         self._finished = finished
         self._report = report
@@ -71,10 +95,10 @@ class Ingest:
         self._syncs = 0
         self._look_due_s = now_s() + LOOK_EVERY_S
         prefix = f"$share/{group}/" if group else ""
-        for topics in (UP_MANIFESTS, UP_PARTS, *server.shared_subscriptions):
+        for topics in (UP_MANIFESTS, UP_PARTS, *beside.server.shared_subscriptions):
             broker.subscribe(prefix + topics)
         # Whole to each collector: they are few, and retained or answered by one alone.
-        for topics in (*courier.subscriptions, *depot.subscriptions):
+        for topics in (*beside.courier.subscriptions, *beside.depot.subscriptions):
             broker.subscribe(topics)
 
     def start(self) -> None:
@@ -97,8 +121,7 @@ class Ingest:
         if item is not None:
             self._take(item)
         happened |= self._finished.conclude()
-        for part in (self._courier, self._depot, self._server):
-            happened |= part.step(self._now_s())
+        happened |= self._beside.step(self._now_s())
         self._sync_due()
         self._look_around()
         return happened
@@ -108,6 +131,7 @@ class Ingest:
         self._broker.stop()
         self._syncer.stop()
         self._completion.close()
+        self._beside.depot.close()
         for close in self._on_close:
             close()
 
@@ -117,23 +141,19 @@ class Ingest:
                 self._receive(item)
             case Connected():
                 self._on_ready()
-                for part in (self._courier, self._depot, self._server):
-                    part.connected()
+                self._beside.connected()
                 for ongoing in self._clips:
                     if self._is_current(ongoing):
                         self._send_need(ongoing)
             case Disconnected(reason=reason):
-                self._courier.disconnected()
-                self._depot.disconnected()
+                self._beside.disconnected()
                 self._report.complain("broker", f"broker: {reason}; trying again")
             case _:
                 pass
 
     def _receive(self, item: Arrived) -> None:
         try:
-            if self._courier.take(item) or self._server.take(item):
-                return
-            if self._depot.take(item, self._now_s()):
+            if self._beside.take(item, self._now_s()):
                 return
             place = parse_up_clip(item.topic)
             if place.part is None:
