@@ -66,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     status = commands.add_parser("status", help="what the camera is doing now")
     status.add_argument("--json", action="store_true", help="the whole status as JSON")
+    updater = commands.add_parser("update-models", help="started by the uplink, when it has news")
+    updater.add_argument("--descriptor", type=int, required=True)
     start = commands.add_parser("start", help="the start press: begin a session")
     start.add_argument(
         "--declare",
@@ -98,7 +100,9 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
         return run_all(Path(options.config), settings)
     from agent import app
 
-    return app.run_one(command, settings)
+    if command == "update-models":
+        return app.update_models(settings, options.descriptor)
+    return app.run_one(command, settings, Path(options.config))
 
 
 def _press_request(options: argparse.Namespace) -> ControlRequest:

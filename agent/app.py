@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ import zmq
 from agent import __version__
 from agent.config import Settings
 from agent.drivers.clock_system import SystemClock
+from agent.errors import KeyFileError
 from agent.ipc.notify import Notifier
 from agent.services.loop import Service, StopFlag, run_service
 from agent.storage.state_lock import hold_lock
@@ -36,11 +39,12 @@ if TYPE_CHECKING:
 
 SERVICES = ("recorder", "tagger", "uplink")
 LORES_RATE_HZ = 15.0
+_DRAIN_S = 5.0
 
 _log = logging.getLogger("agent")
 
 
-def run_one(service: str, settings: Settings) -> int:
+def run_one(service: str, settings: Settings, config_file: Path) -> int:
     """Run one service until SIGTERM. Raises AgentError when it cannot begin."""
     stop = StopFlag()
     stop.install()
@@ -48,7 +52,7 @@ def run_one(service: str, settings: Settings) -> int:
         hold_lock(settings.paths.state_dir, service)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
-        built = _BUILDERS[service](settings, context)
+        built = _BUILDERS[service](settings, context, config_file)
         run_service(built, Notifier(), stop, status=f"{service} running")
     finally:
         context.destroy(linger=0)
@@ -63,7 +67,7 @@ def run_all(config_file: Path, settings: Settings) -> int:
     table = [
         Program(
             name=service,
-            argv=(sys.executable, "-m", "agent", "--config", str(config_file.resolve()), service),
+            argv=_own_command(config_file, service),
             watchdog_s=settings.supervisor.watchdog_s,
         )
         for service in SERVICES
@@ -173,7 +177,9 @@ def load_keyring(settings: Settings, clock: Clock) -> Keyring:
     )
 
 
-def _recorder(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Service:
+def _recorder(
+    settings: Settings, context: zmq.Context[zmq.Socket[bytes]], _config_file: Path
+) -> Service:
     from agent.services.power_guard import PowerGuard
     from agent.services.recorder import Recorder
     from agent.storage.identity import next_boot
@@ -196,7 +202,9 @@ def _recorder(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Se
     )
 
 
-def _tagger(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Service:
+def _tagger(
+    settings: Settings, context: zmq.Context[zmq.Socket[bytes]], config_file: Path
+) -> Service:
     # BLAS threads would spin between frames: 30 % of a core for nothing (see ARCHITECTURE.md).
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from agent.services.tagger import TaggerService
@@ -209,16 +217,21 @@ def _tagger(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Serv
     )
 
 
-def _uplink(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Service:
+def _uplink(
+    settings: Settings, context: zmq.Context[zmq.Socket[bytes]], config_file: Path
+) -> Service:
     from agent.crypto.keys import load_public_key
     from agent.drivers.allocator import tune_allocator
     from agent.drivers.broker_paho import PahoBroker
     from agent.drivers.broker_socket import TlsFiles
+    from agent.services.updater_process import UpdaterProcess
     from agent.services.uplink import Uplink, last_will
     from agent.storage.spool import Spool
 
     tune_allocator()
     uplink = settings.uplink
+    no_updates = why_no_updates(settings)
+    updater = _own_command(config_file, "update-models")
     broker = PahoBroker(
         host=uplink.host,
         port=uplink.port,
@@ -235,7 +248,61 @@ def _uplink(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Serv
         receipt_keys=[load_public_key(settings.trust.receipt_key_file, "collector's receipt key")],
         surroundings=build_surroundings(settings),
         context=context,
+        start_updater=None if no_updates else lambda: UpdaterProcess(updater),
+        no_updates=no_updates,
     )
+
+
+def why_no_updates(settings: Settings) -> str:
+    """Why this camera takes no pushed models; "" when it does."""
+    if settings.tagger.bundle is not None:
+        return "tagger.bundle names a fixed model"
+    if not settings.models.root_file.is_file():
+        return f"no root of trust ({settings.models.root_file})"
+    return ""
+
+
+def update_models(settings: Settings, descriptor: int) -> int:
+    """The updater (see services.model_update), for the uplink at the other end of `descriptor`."""
+    from agent.crypto.update_trust import UpdateTrust
+    from agent.ipc.framed import Framed
+    from agent.ipc.update_messages import ToUpdater
+    from agent.services.model_update import ModelUpdate, UplinkSource
+    from agent.storage.model_shelf import ModelShelf
+
+    os.nice(10)
+    state_dir = settings.paths.state_dir
+    root = read_root(settings.models.root_file)
+    link = Framed(socket.socket(fileno=descriptor), ToUpdater)
+    source = UplinkSource(link)
+    update = ModelUpdate(
+        settings,
+        source=source,
+        trust=UpdateTrust(state_dir / "tuf", root, source.metadata),
+        shelf=ModelShelf(state_dir),
+        clock=SystemClock(),
+        agent_version=__version__,
+        free_bytes=lambda: shutil.disk_usage(state_dir).free,
+    )
+    update.run()
+    link.drain(_DRAIN_S)
+    link.close()
+    return 0
+
+
+def read_root(file: Path) -> bytes:
+    """Raises KeyFileError."""
+    try:
+        return file.read_bytes()
+    except OSError as exc:
+        raise KeyFileError(
+            f"root of trust of pushed models: {file} cannot be read ({exc.strerror})",
+            remedy="it is made by `sightline keys init`, and belongs into the image",
+        ) from exc
+
+
+def _own_command(config_file: Path, command: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "agent", "--config", str(config_file.resolve()), command)
 
 
 _BUILDERS = {"recorder": _recorder, "tagger": _tagger, "uplink": _uplink}

@@ -35,10 +35,13 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Device(Section, frozen=True):
-    """Who this camera is. `kind = "camera"` refuses fakes and replayed footage."""
+    """Who this camera is. `kind = "camera"` refuses fakes and replayed footage. `groups` and
+    `hardware` are what pushed models are aimed by; `hardware` "" is the accelerator's name."""
 
     device_id: Id
     kind: Literal["camera", "desk"] = "camera"
+    groups: Annotated[tuple[Id, ...], msgspec.Meta(max_length=32)] = ()
+    hardware: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{0,40}$")] = ""
 
 
 class Paths(Section, frozen=True):
@@ -124,6 +127,14 @@ class Trust(Section, frozen=True):
     custody_key_file: Path = Path("/etc/sightline/custody.key")
 
 
+class Models(Section, frozen=True):
+    """Pushed models. `root_file`: whom the fleet's model updates must be signed by, from the
+    image; without that file there are none. A failed update is tried again within `retry_s`."""
+
+    root_file: Path = Path("/etc/sightline/models-root.json")
+    retry_s: Annotated[float, _range(1, 86_400)] = 3600.0
+
+
 class Retention(Section, frozen=True):
     """What stays on the card. Clips with a receipt make room first, oldest first; a clip without
     one is deleted only with `overwrite_unsent`."""
@@ -164,9 +175,15 @@ class Settings(Section, frozen=True):
     uplink: Uplink = Uplink()
     network: Network = Network()
     trust: Trust = Trust()
+    models: Models = Models()
     retention: Retention = Retention()
     power: Power = Power()
     supervisor: Supervisor = Supervisor()
+
+    @property
+    def hardware(self) -> str:
+        """The tag that pushed models are made for."""
+        return self.device.hardware or self.tagger.accelerator
 
 
 AnySettings = TypeVar("AnySettings", bound=msgspec.Struct)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import shutil
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -30,10 +33,19 @@ class Calendar:
         self.now += timedelta(days=days)
 
 
+@functools.cache
+def _made_once() -> tuple[tempfile.TemporaryDirectory[str], Path]:
+    """Nine keys and their signatures take a while; every test begins with a copy of them."""
+    home = tempfile.TemporaryDirectory(prefix="sightline-updates-")
+    folder = Path(home.name) / "updates"
+    init(UpdateRepository(folder, Calendar()), folder / "keys")
+    return home, folder
+
+
 def make_repository(folder: Path, calendar: Calendar | None = None) -> UpdateRepository:
-    repository = UpdateRepository(folder, calendar or Calendar())
-    init(repository, folder / "keys")
-    return repository
+    """A fresh repository as of NOW, with nothing pushed."""
+    shutil.copytree(_made_once()[1], folder)
+    return UpdateRepository(folder, calendar or Calendar())
 
 
 def add_bundle(repository: UpdateRepository, version: int, folder: Path | None = None) -> bytes:

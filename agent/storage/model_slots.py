@@ -8,10 +8,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from agent.errors import ModelError
 from agent.wire.bundle_archive import MANIFEST_NAME
@@ -22,6 +19,9 @@ from agent.wire.model_manifest import (
     ModelManifest,
     load_manifest,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _MAX_UNPACKED_BYTES = 256 * 1024 * 1024
 _AGAIN = "install the bundle again as it was released"
@@ -42,6 +42,8 @@ class Bundle:
 
     def arrays(self, listed: ListedFile) -> dict[str, NDArray[Any]]:
         """The arrays of an .npz file of the bundle, verified now; no pickles. Raises ModelError."""
+        import numpy as np  # here, because uplink looks at slots and must not carry it
+
         content = _read_verified(self.folder, listed)
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as packed:
