@@ -231,6 +231,8 @@ def _uplink(
     tune_allocator()
     uplink = settings.uplink
     no_updates = why_no_updates(settings)
+    if no_updates:
+        _log.info("no model updates: %s", no_updates)
     updater = _own_command(config_file, "update-models")
     broker = PahoBroker(
         host=uplink.host,
@@ -249,7 +251,6 @@ def _uplink(
         surroundings=build_surroundings(settings),
         context=context,
         start_updater=None if no_updates else lambda: UpdaterProcess(updater),
-        no_updates=no_updates,
     )
 
 

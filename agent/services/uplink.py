@@ -11,7 +11,6 @@ import zmq
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.config import Settings
-from agent.core.backoff import Backoff
 from agent.crypto.trust import pinned
 from agent.errors import WireError
 from agent.ipc import sockets
@@ -40,7 +39,7 @@ class Uplink:
     Construction binds the socket and starts the connection; raises BrokerError when a certificate
     file is missing, and then nothing was started. `receipt_keys`: whose receipts and orders are
     believed, until an order of theirs says otherwise. `start_updater`: None on a camera that takes
-    no pushed models, and `no_updates` says why.
+    no pushed models.
     """
 
     def __init__(
@@ -55,7 +54,6 @@ class Uplink:
         context: zmq.Context[zmq.Socket[bytes]],
         random: Callable[[], float] = random.random,
         start_updater: StartUpdater | None = None,
-        no_updates: str = "",
     ) -> None:
         device_id = settings.device.device_id
         self._broker = broker
@@ -88,8 +86,7 @@ class Uplink:
             fault=self._telemetry.fault,
         )
         self._settings = settings
-        retry = retry_backoff(settings.models.retry_s, random)
-        self._models = self._make_models(retry, start_updater, no_updates)
+        self._models = self._make_models(start_updater, random)
         self._gate = Gate(surroundings, clock, settings.network)
         self._held: BrokerItem | None = None
         self._is_online = False
@@ -152,14 +149,13 @@ class Uplink:
         self._sender.close()
         self._events.close()
 
-    def _make_models(self, retry: Backoff, start: StartUpdater | None, why_off: str) -> ModelDesk:
+    def _make_models(self, start: StartUpdater | None, random: Callable[[], float]) -> ModelDesk:
         return ModelDesk(
             broker=self._broker,
             device_id=self._settings.device.device_id,
             state_dir=self._settings.paths.state_dir,
             start=start,
-            why_off=why_off,
-            retry=retry,
+            retry=retry_backoff(self._settings.models.retry_s, random),
             report=self._telemetry.fault,
         )
 

@@ -6,7 +6,6 @@ Uplink judges nothing here: the updater believes signatures alone.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -28,8 +27,6 @@ from agent.wire.topics import (
     parse_update_metadata,
     up_get,
 )
-
-log = logging.getLogger("sightline.uplink")
 
 _SETTLED_NS = 500_000_000
 _LOOK_EVERY_NS = 1_000_000_000
@@ -55,8 +52,7 @@ StartUpdater = Callable[[], Updater]
 
 
 class ModelDesk:
-    """Used from uplink's loop. `start` None: this camera takes no model updates, and `why_off` says
-    why. `report(text)` hears what failed."""
+    """Used from uplink's loop. `start` None: this camera takes no model updates. `report(text)` hears what failed."""
 
     def __init__(
         self,
@@ -65,7 +61,6 @@ class ModelDesk:
         device_id: str,
         state_dir: Path,
         start: StartUpdater | None,
-        why_off: str = "",
         retry: Backoff,
         report: Callable[[str], None],
     ) -> None:
@@ -84,8 +79,6 @@ class ModelDesk:
         self.progress: ModelProgress | None = None
         self.active_model = ""
         if start is None:
-            if why_off:
-                log.info("no model updates: %s", why_off)
             return
         for topics in (UPDATE_METADATA, down_targets(device_id)):
             broker.subscribe(topics)
