@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import zmq
 
 from agent import __version__
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from agent.ports.encoder import Encoder
     from agent.ports.power import PowerSource
     from agent.services.keyring import Keyring
+    from agent.services.model_keeper import ModelKeeper
     from agent.services.tagger_model import TaggerModel
+    from agent.wire.gate_report import GateReport
 
 SERVICES = ("recorder", "tagger", "uplink")
 LORES_RATE_HZ = 15.0
@@ -138,14 +141,19 @@ def build_accelerator(settings: Settings) -> Accelerator:
     return OnnxRuntimeAccelerator(tagger.providers, tagger.threads)
 
 
-def load_configured_model(settings: Settings, first_span_id: int = 0) -> TaggerModel:
-    """Verify and load the configured bundle. Raises ModelError or AcceleratorError."""
+def load_configured_model(
+    settings: Settings, first_span_id: int = 0, *, folder: Path | None = None, gate: str = ""
+) -> TaggerModel:
+    """Verify and load the configured bundle, or the one in `folder`; `gate` is what the gate said
+    of it. Raises ModelError or AcceleratorError."""
     from agent.services.tagger_model import load_model
     from agent.storage.model_slots import active_folder
 
-    folder = settings.tagger.bundle or active_folder(settings.paths.state_dir)
+    folder = folder or settings.tagger.bundle or active_folder(settings.paths.state_dir)
     accelerator = build_accelerator(settings)
-    return load_model(folder, accelerator, __version__, first_span_id=first_span_id)
+    model = load_model(folder, accelerator, __version__, first_span_id=first_span_id)
+    model.provenance = msgspec.structs.replace(model.provenance, gate=gate)
+    return model
 
 
 @contextmanager
@@ -209,11 +217,53 @@ def _tagger(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from agent.services.tagger import TaggerService
 
-    return TaggerService(
-        context,
-        settings.paths.runtime_dir,
-        lambda first_span_id: load_configured_model(settings, first_span_id),
-        SystemClock(),
+    keeper = None
+    if settings.tagger.bundle is None:
+        keeper = _model_keeper(settings, context, config_file)
+
+    def load(first_span_id: int) -> TaggerModel:
+        gate = "" if keeper is None else keeper.gate_line
+        return load_configured_model(settings, first_span_id, gate=gate)
+
+    return TaggerService(context, settings.paths.runtime_dir, load, SystemClock(), keeper)
+
+
+def _model_keeper(
+    settings: Settings, context: zmq.Context[zmq.Socket[bytes]], config_file: Path
+) -> ModelKeeper:
+    from agent.services.gate_process import GateProcess
+    from agent.services.model_gate import latency_limit_ms
+    from agent.services.model_keeper import ModelKeeper
+    from agent.services.standby_lease import StandbyLease
+    from agent.storage.model_shelf import ModelShelf
+
+    clock = SystemClock()
+    gate_command = _own_command(config_file, "gate")
+    return ModelKeeper(
+        shelf=ModelShelf(settings.paths.state_dir),
+        lease=StandbyLease(context, settings.paths.runtime_dir),
+        start_gate=lambda folder: GateProcess(gate_command, folder),
+        load=lambda folder, gate: load_configured_model(
+            settings, clock.boot_ns(), folder=folder, gate=gate
+        ),
+        latency_limit_ms=lambda model: latency_limit_ms(model.manifest, settings.hardware),
+        clock=clock,
+        os_boot=clock.os_boot(),
+    )
+
+
+def run_gate(settings: Settings, folder: Path) -> GateReport:
+    """What a bundle shows on this machine (see services.model_gate)."""
+    from agent.services.model_gate import gate
+
+    os.nice(10)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    return gate(
+        folder,
+        build_accelerator(settings),
+        agent_version=__version__,
+        board=settings.hardware,
+        wanted_backend=settings.tagger.accelerator,
     )
 
 

@@ -52,7 +52,8 @@ StartUpdater = Callable[[], Updater]
 
 
 class ModelDesk:
-    """Used from uplink's loop. `start` None: this camera takes no model updates. `report(text)` hears what failed."""
+    """Used from uplink's loop. `start` None: this camera takes no model updates.
+    `report(text)` hears what failed."""
 
     def __init__(
         self,

@@ -31,6 +31,7 @@ from agent.wire.telemetry import UpdateState
 ACTIVE, FALLBACK = "active", "fallback"
 _SLOT = re.compile(r"([a-z0-9][a-z0-9-]{0,39})/([1-9][0-9]{0,6})")
 _KEPT_FAILURES = 32
+_KEPT_ACTIVATED = 4
 AnyNote = TypeVar("AnyNote", bound=msgspec.Struct)
 Model = tuple[str, int]
 
@@ -57,16 +58,24 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+class Activated(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that became active by push `push`, and what the gate said of it."""
+
+    push: int
+    name: str
+    version: int
+    gate: str
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of push `push`. `gate`: the gate's line for the model now active; `failures`: the
-    newest last."""
+    """What became of push `push`. `activated` and `failures`: the newest last."""
 
     push: int = 0
     name: str = ""
     version: int = 0
     state: UpdateState | Literal[""] = ""
     why: str = ""
-    gate: str = ""
+    activated: tuple[Activated, ...] = ()
     failures: tuple[Failure, ...] = ()
 
     def failed(self, push: int, model: Model) -> Failure | None:
@@ -75,9 +84,21 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
                 return each
         return None
 
+    def how_activated(self, model: Model | None) -> Activated | None:
+        """None for a model that was there from the start."""
+        found = [each for each in self.activated if (each.name, each.version) == model]
+        return found[-1] if found else None
+
     def with_failure(self, push: int, model: Model, why: str) -> tuple[Failure, ...]:
+        if self.failed(push, model) is not None:
+            return self.failures
         failure = Failure(push=push, name=model[0], version=model[1], why=why)
         return (*self.failures, failure)[-_KEPT_FAILURES:]
+
+    def with_activated(self, push: int, model: Model, gate: str) -> tuple[Activated, ...]:
+        others = [each for each in self.activated if (each.name, each.version) != model]
+        newest = Activated(push=push, name=model[0], version=model[1], gate=gate)
+        return (*others, newest)[-_KEPT_ACTIVATED:]
 
 
 class ModelShelf:
