@@ -9,12 +9,15 @@ from pathlib import Path
 from agent.core.model_targeting import WHOLE_FLEET
 from agent.errors import ModelError
 from agent.storage import atomic
+from firmware_tools import rollouts
 from firmware_tools.keys_command import add_repository_options, keys_of, repository_of, settle
 from firmware_tools.update_keys import load_signers
 from firmware_tools.update_repository import RepositoryProblem, UpdateRepository
 
 SUMMARY = "model bundles: pack, push to cameras, watch, take back"
 Options = argparse.Namespace
+_WATCH_S = 2.0
+_CLEAR = "\x1b[H\x1b[2J"
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -57,6 +60,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
             "--offline", action="store_true", help="do not publish now (`publish` does it later)"
         )
     publish.set_defaults(offline=False)
+    status = add("status", "who runs which model, and how far pushes are", _status)
+    status.add_argument("--watch", action="store_true", help="again and again, until Ctrl-C")
 
 
 def _share(text: str) -> int:
@@ -88,8 +93,6 @@ def _pack(options: Options) -> int:
 
 
 def _push(options: Options) -> int:
-    from firmware_tools import rollouts
-
     repository = repository_of(options)
     terms = rollouts.push(
         repository,
@@ -106,45 +109,37 @@ def _push(options: Options) -> int:
 
 
 def _sign(options: Options) -> int:
-    from firmware_tools.rollouts import rollouts_in
 
     repository = repository_of(options)
     staged = repository.staged("targets")
     if staged is None and repository.staged("root") is None:
         raise RepositoryProblem("nothing waits for signatures")
     if staged is not None:
-        before = rollouts_in(repository.targets().signed)
-        for terms in rollouts_in(staged.signed):
+        before = rollouts.rollouts_in(repository.targets().signed)
+        for terms in rollouts.rollouts_in(staged.signed):
             print(f"{' ' if terms in before else '+'} {terms.line}")
     return _sign_and_publish(options, repository)
 
 
 def _promote(options: Options) -> int:
-    from firmware_tools import rollouts
-
     repository = repository_of(options)
     print(rollouts.promote(repository, options.name, options.version).line)
     return _sign_and_publish(options, repository)
 
 
 def _withdraw(options: Options) -> int:
-    from firmware_tools import rollouts
-
     repository = repository_of(options)
     print(rollouts.withdraw(repository, options.name, options.version).line)
     return _sign_and_publish(options, repository)
 
 
 def _rollback(options: Options) -> int:
-    from firmware_tools.rollouts import newest_pushed
 
-    options.version = newest_pushed(repository_of(options), options.name).version
+    options.version = rollouts.newest_pushed(repository_of(options), options.name).version
     return _withdraw(options)
 
 
 def _halt(options: Options) -> int:
-    from firmware_tools import rollouts
-
     repository = repository_of(options)
     signers = load_signers(keys_of(options))
     terms = rollouts.halt(repository, options.name, options.version, signers)
@@ -156,8 +151,50 @@ def _publish(options: Options) -> int:
     return publish(options, repository_of(options))
 
 
+def _status(options: Options) -> int:
+    from firmware_tools.admin_link import admin_broker, load_admin
+    from firmware_tools.fleet_status import FleetWatch, rows, table
+
+    repository = repository_of(options)
+    watch = FleetWatch(admin_broker(load_admin(repository.folder)))
+    try:
+        watch.gather()
+        while True:
+            terms = rollouts.rollouts_in(repository.targets().signed)
+            halted = rollouts.halted_pushes(repository)
+            lines = [f"{each.line}{', halted' if each.push in halted else ''}" for each in terms]
+            lines += ["", *table(rows(watch.statuses.values(), terms))]
+            print("\n".join([_CLEAR, *lines] if options.watch else lines), flush=True)
+            if not options.watch:
+                return 0
+            watch.follow(_WATCH_S)
+    finally:
+        watch.close()
+
+
+def _halt_what_fails(repository: UpdateRepository, options: Options) -> None:
+    """Stop roll-outs of which more cameras failed than they bear. Raises AgentError."""
+    from firmware_tools.admin_link import admin_broker, load_admin
+    from firmware_tools.fleet_status import FleetWatch, failures, is_over
+
+    watch = FleetWatch(admin_broker(load_admin(repository.folder)))
+    try:
+        statuses = list(watch.gather().values())
+    finally:
+        watch.close()
+    halted = rollouts.halted_pushes(repository)
+    for terms in rollouts.rollouts_in(repository.targets().signed):
+        if terms.push not in halted and is_over(statuses, terms):
+            signers = load_signers(keys_of(options))
+            rollouts.halt(repository, terms.name, terms.version, signers)
+            failed, tried = failures(statuses, terms)
+            print(f"halted, {failed} of {tried} cameras failed: {terms.line}")
+
+
 def _refresh(options: Options) -> int:
     repository = repository_of(options)
+    if not options.offline:
+        _halt_what_fails(repository, options)
     repository.make_current(load_signers(keys_of(options)), changed=False)
     expires = repository.targets().signed.expires
     print(f"timestamp renewed; the admins' signatures on the targets hold until {expires:%Y-%m-%d}")
@@ -178,9 +215,8 @@ def publish(options: Options, repository: UpdateRepository) -> int:
         return 0
     from firmware_tools.admin_link import admin_broker, load_admin
     from firmware_tools.depot_client import DepotClient
-    from firmware_tools.rollouts import bundles_to_publish
 
-    bundles = bundles_to_publish(repository)
+    bundles = rollouts.bundles_to_publish(repository)
     settings = load_admin(repository.folder)
     client = DepotClient(admin_broker(settings), settings.admin.name)
     try:

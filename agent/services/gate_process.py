@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.errors import WireError
+from agent.ipc.notify import child_environment
 from agent.wire.codec import decode
 from agent.wire.gate_report import GateReport
 
@@ -20,6 +21,7 @@ class GateProcess:
     def __init__(self, argv: Sequence[str], folder: Path) -> None:
         self._process = subprocess.Popen(
             [*argv, str(folder)],
+            env=child_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -218,7 +218,7 @@ class ModelKeeper:
             return
         # The note first: a model that is active was always written down with its push and gate.
         activated = self._outcome.with_activated(candidate.push, candidate.model, gate_line)
-        self._note("active", "", activated=activated)
+        self._note("gating", "", activated=activated)
         try:
             self._shelf.activate(candidate.model)
         except OSError as exc:
@@ -238,6 +238,7 @@ class ModelKeeper:
         self._ready, self._is_linked = None, False
         self._breakdowns, self._wrong = 0, ""
         stage.replace(model)
+        self._note("active", "")
         self._keep_starts(Starts())
         self._lease.give_back()
         return True
@@ -292,6 +293,9 @@ class ModelKeeper:
             # The power went between the word and the deed.
             self._shelf.fall_back()
             active = self._shelf.linked(ACTIVE)
+        elif outcome.state == "gating" and (outcome.name, outcome.version) == active:
+            self._outcome = msgspec.structs.replace(outcome, state="active")
+            self._shelf.note(self._outcome)
         if active is None:
             return Starts()
         starts = self._read_starts().begun(f"{active[0]} {active[1]}", os_boot)

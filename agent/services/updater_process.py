@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 from collections.abc import Sequence
 
 from agent.ipc.framed import Framed
+from agent.ipc.notify import child_environment
 from agent.ipc.update_messages import FromUpdater
 
 _PATIENCE_S = 5.0
@@ -21,11 +21,9 @@ class UpdaterProcess:
         ours, theirs = socket.socketpair()
         try:
             number = theirs.fileno()
-            environment = dict(os.environ, SIGHTLINE_PARENT=str(os.getpid()))
-            environment.pop("NOTIFY_SOCKET", None)
             self._process = subprocess.Popen(
                 [*argv, "--descriptor", str(number)],
-                env=environment,
+                env=child_environment(),
                 stdin=subprocess.DEVNULL,
                 pass_fds=[number],
             )

@@ -234,10 +234,30 @@ def test_a_press_while_the_card_is_written_keeps_the_old_model_for_that_session(
     rig.steps(5)
     assert confirms[:2] == [OLD, NEW]
     assert rig.replaced == []
+    assert rig.outcome().state == "gating"
     rig.before_confirm = lambda: None
     rig.recorder.in_session = False
     rig.steps()
     assert [model.provenance.version for model in rig.replaced] == [2]
+
+
+def test_a_cut_after_the_swap_on_the_card_is_an_activation_at_the_next_start(rig: Rig) -> None:
+    rig.want()
+    rig.steps()
+    rig.gates[0].found = PASSED
+    confirms = []
+
+    def press_at_the_second() -> None:
+        confirms.append(1)
+        if len(confirms) == 2:
+            rig.recorder.press()
+
+    rig.before_confirm = press_at_the_second
+    rig.steps(5)
+    again = rig.new_keeper()
+    assert again.gate_line.startswith("passed")
+    assert rig.outcome().state == "active"
+    again.close()
 
 
 def test_what_the_gate_refuses_is_not_tried_again_until_pushed_anew(rig: Rig) -> None:
