@@ -65,7 +65,7 @@ fuzz: $(READY_FUZZ) ## look for bytes that break a decoder, for FUZZ_S seconds (
 kill-matrix: $(READY_TEST) ## kill, freeze and starve each program, ROUNDS times (SEED repeats a run)
 	@$(BIN)/python -m tests.kill_matrix --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
-docs: $(READY) ## write docs/configuration.md anew from agent/config.py
+docs: $(READY) ## write docs/configuration.md anew from the settings
 	@$(BIN)/python -m firmware_tools.config_reference
 
 clean: ## remove caches and logs of the set-up; environment and recordings stay
