@@ -75,7 +75,7 @@ model-report: $(READY_REPORT) ## measure the newest model on FOOTAGE=DIR and dra
 		--json run/model-report.json --png run/model-report.png
 	@echo "written: run/model-report.png, run/model-report.json"
 
-docs: $(READY) ## write docs/configuration.md anew from agent/config.py
+docs: $(READY) ## write docs/configuration.md anew from the settings
 	@$(BIN)/python -m firmware_tools.config_reference
 
 clean: ## remove caches and logs of the set-up; environment and recordings stay

@@ -44,12 +44,28 @@ class EncoderError(AgentError):
     """The encoder refused its settings or a frame."""
 
 
+class ButtonError(AgentError):
+    """The button cannot be opened, or has gone."""
+
+
+class IndicatorError(AgentError):
+    """Lamps or motor cannot be opened, or refuse to be set."""
+
+
 class AcceleratorError(AgentError):
     """The accelerator is missing, refused the model or failed on a picture."""
 
 
 class ModelError(AgentError):
     """A model bundle that is missing, damaged or does not agree with itself."""
+
+
+class UpdateError(AgentError):
+    """A model update that cannot go on now; nothing of what runs changed."""
+
+
+class UpdateRefusedError(UpdateError):
+    """A model update that will not do on this camera, however often it is tried."""
 
 
 class BrokerError(AgentError):

@@ -5,6 +5,10 @@ from __future__ import annotations
 AGENT = {
     "device.device_id": "The camera's name: the CN of its certificate; in every topic and clip id.",
     "device.kind": "`camera` refuses replayed footage and fake parts; a desk may use them.",
+    "device.groups": "Groups that a pushed model may be aimed at.",
+    "device.hardware": (
+        "The tag that a pushed model must be made for; empty: the accelerator's name."
+    ),
     "paths.state_dir": "The spool, the models and the boot counter; must survive a reboot.",
     "paths.runtime_dir": "The sockets between the services; the path must be short.",
     "camera.driver": (
@@ -112,6 +116,10 @@ AGENT = {
     "trust.card_key_file": (
         "Who signs scenario cards; none: cards are ignored until an order about keys names one."
     ),
+    "models.root_file": (
+        "The root of trust of pushed models, from the image; without it none is taken."
+    ),
+    "models.retry_s": "A failed update is tried again after at most so long.",
     "retention.sent_keep_s": "How long a clip stays on the card after its receipt.",
     "retention.max_age_s": (
         "A clip with a receipt goes when it was closed this long ago, however fresh the receipt; "
@@ -149,6 +157,26 @@ AGENT = {
     ),
     "governor.hysteresis_percent": "How far above it must charge before scoring takes up again.",
     "governor.hold_s": "How long it must stay better before scoring goes up one step.",
+    "button.driver": (
+        "Where presses come from. `pipe` is for a desk: write `down` and `up` into"
+        " `<runtime_dir>/button.fifo`, each with its CLOCK_BOOTTIME ns after it or without."
+    ),
+    "button.start": "The gesture that starts a session; it counts from the first press.",
+    "button.stop": "The gesture that ends the session; it counts when it is complete.",
+    "button.mark": "The gesture that marks the moment of its first edge.",
+    "button.mute": "The gesture that will mute the sound; refused while no sound is recorded.",
+    "button.pause_s": "Presses with a shorter pause between them belong together.",
+    "button.hold_s": "A press this long is a hold; a shorter one, however slow, is a press.",
+    "indicator.driver": (
+        "What lights the lamps. `sysfs`: LEDs of the kernel, and a motor that is one."
+    ),
+    "indicator.red": "The red lamp: the LED's name.",
+    "indicator.green": "The green lamp: the LED's name.",
+    "indicator.motor": "The vibration motor: the LED's name.",
+    "indicator.leds_dir": "Where the kernel shows its LEDs.",
+    "indicator.card_low_minutes": (
+        "With room for fewer minutes than this, the indicator says that the card is nearly full."
+    ),
     "supervisor.watchdog_s": (
         "`sightline-agent run` kills and restarts a service that was silent for so long."
     ),

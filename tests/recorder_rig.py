@@ -18,6 +18,7 @@ import zmq
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent import config
+from agent.core.indication_table import Confirmation
 from agent.crypto.custody import fragments_kept, verify_chain
 from agent.crypto.jws import Signer
 from agent.crypto.seal import Sealer
@@ -25,10 +26,13 @@ from agent.drivers.camera_fake import FakeCamera
 from agent.ipc import sockets
 from agent.ipc.control import ask
 from agent.ipc.messages import ControlReply, MarkRequest, StartRequest, StatusRequest, StopRequest
+from agent.ports.button import Button
+from agent.ports.clock import Clock
+from agent.ports.indicator import Indicator
 from agent.ports.power import PowerSource
 from agent.ports.thermal import ThermalSensor
-from agent.services.declarations import CardAnswer
 from agent.services.governing import Governing
+from agent.services.hands import Hands
 from agent.services.keyring import Keyring
 from agent.services.plan_book import PlanBook
 from agent.services.power_guard import PowerGuard
@@ -147,6 +151,24 @@ def make_vault(
     return vault
 
 
+class HeardHands(Hands):
+    """Remembers what the wearer was told."""
+
+    def __init__(
+        self,
+        button: Button | None,
+        indicator: Indicator | None,
+        settings: config.Button,
+        clock: Clock,
+    ) -> None:
+        super().__init__(button, indicator, settings, clock)
+        self.confirmed: list[Confirmation] = []
+
+    def confirm(self, what: Confirmation) -> None:
+        self.confirmed.append(what)
+        super().confirm(what)
+
+
 class Rig:
     """A recorder that a test steps by hand; its camera and writer run on their own threads.
 
@@ -169,6 +191,8 @@ class Rig:
         keyring: Keyring | None = None,
         plans: PlanBook | None = None,
         score_in_standby: bool = True,
+        button: Button | None = None,
+        indicator: Indicator | None = None,
         **recorder: float,
     ) -> None:
         self.folder = folder
@@ -186,8 +210,8 @@ class Rig:
         self.camera = FakeCamera(self.clock)
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._sockets: list[zmq.Socket[bytes]] = []
-        self.card_answers: list[CardAnswer] = []
         self._closed = False
+        self.hands = HeardHands(button, indicator, self.settings.button, self.clock)
         self.recorder = Recorder(
             self.settings,
             camera=self.camera,
@@ -203,9 +227,14 @@ class Rig:
             governing=Governing(thermal, self.settings.governor, self.clock, every_s=0.01),
             keyring=keyring,
             plans=plans,
-            card_answer=self.card_answers.append,
+            hands=self.hands,
         )
         self.until(lambda: self.recorder.status().frames_captured > 0)
+
+    @property
+    def card_answers(self) -> list[Confirmation]:
+        """What the wearer was told of cards (and of anything refused)."""
+        return [each for each in self.hands.confirmed if each in ("card", "refused")]
 
     def connect(self, kind: int, name: str) -> zmq.Socket[bytes]:
         """A socket to the recorder, closed with the rig."""

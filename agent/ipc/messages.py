@@ -145,7 +145,12 @@ class StatusRequest(msgspec.Struct, frozen=True, tag="status"):
     pass
 
 
-ControlRequest = StartRequest | StopRequest | MarkRequest | StatusRequest
+class LeaseRequest(msgspec.Struct, frozen=True, tag="lease"):
+    """The tagger asks to change its model now. Refused outside standby. When a session begins, one
+    more reply comes by itself, with `refused` set: the lease is taken back."""
+
+
+ControlRequest = StartRequest | StopRequest | MarkRequest | StatusRequest | LeaseRequest
 
 
 class RecorderStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +158,7 @@ class RecorderStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     `card_minutes_left`: how long the card still takes footage at the present rate, clips that have
     a receipt counted as room. `battery_percent`, `on_mains`: None where nothing knows.
+    `indication`: the state that the wearer's indicator shows, by its name in the table.
 
     For a person, and without what a card or plan declares: `card_shown`, the last scenario card or
     other QR code; `plan`, the session plan; `preflight`, whether the camera is fit to record, and
@@ -182,6 +188,7 @@ class RecorderStatus(msgspec.Struct, frozen=True, kw_only=True):
     battery_percent: float | None = None
     on_mains: bool | None = None
     keys_order: int = 0
+    indication: str = ""
     faults: tuple[str, ...] = ()
     card_shown: str = ""
     plan: str = ""

@@ -20,7 +20,7 @@ from agent.services.session_book import Tell
 from agent.wire.declaration import Declaration
 from agent.wire.label_sheet import DeclaredLabel
 
-CardAnswer: TypeAlias = Literal["card_read", "card_refused"]
+CardAnswer: TypeAlias = Literal["card", "refused"]
 
 CARD, PLAN = "card", "plan"
 # A card is in many frames while it is held up: it is answered once.
@@ -106,7 +106,7 @@ class Declarations:
             if not repeated:
                 self._say(f"ignored: {exc}")
                 self._tell("card", session_id, None, self._said)
-                self._answer("card_refused")
+                self._answer("refused")
             return ()
         in_session = state == "recording"
         if not in_session:
@@ -114,7 +114,7 @@ class Declarations:
         if not repeated or self._said.startswith("ignored"):
             self._say("scenario card read")
             self._tell("card", session_id if in_session else None, None, self._said)
-            self._answer("card_read")
+            self._answer("card")
         return declaration.labels(CARD) if in_session else ()
 
     def card_line(self) -> str:

@@ -31,7 +31,7 @@ class FrameReader:
     """Owns the `frames` socket. `close` is idempotent."""
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
-        self._socket = socket
+        self.socket = socket
         self._pool: ThreadPoolExecutor | None = None
         self._now: Arrived | None = None
         self._next: Arrived | None = None
@@ -44,10 +44,10 @@ class FrameReader:
             self._now = None if parts is None else Arrived(parts)
         return None if self._now is None else self._now.parts
 
-    def wait(self, timeout_s: float) -> None:
-        """Sleep until a message is there, `timeout_s` at most."""
-        if self._next is None:
-            self._socket.poll(round(timeout_s * 1000))
+    @property
+    def is_ahead(self) -> bool:
+        """A message is here that the socket no longer shows."""
+        return self._next is not None
 
     def picture(self, model: TaggerModel) -> Picture:
         """The message taken last, prepared for `model`; the preparation of the one behind it is
@@ -65,7 +65,7 @@ class FrameReader:
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown()
-        self._socket.close(linger=0)
+        self.socket.close(linger=0)
 
     def _look_ahead(self, model: TaggerModel) -> None:
         if self._next is not None:
@@ -79,7 +79,7 @@ class FrameReader:
 
     def _receive(self) -> list[bytes] | None:
         try:
-            return self._socket.recv_multipart(zmq.NOBLOCK)
+            return self.socket.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:
             return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from agent.core.picture import Rect
 from agent.core.preprocess import PicturePreparer
 from agent.core.tagging import Change, OpenSpan, Span, TagTracker
 from agent.core.temporal_head import TemporalHead
-from agent.errors import ModelError
+from agent.errors import AcceleratorError, ModelError
 from agent.ports.accelerator import Accelerator, Picture
 from agent.storage.model_slots import Bundle, open_bundle
 from agent.wire.label_sheet import ModelProvenance
@@ -51,6 +52,8 @@ class TaggerModel:
         # Two by turns: one picture is in the accelerator while the next is prepared.
         self._preparers = itertools.cycle((_preparer(manifest), _preparer(manifest)))
         self._tracker = self._fresh_tracker(first_span_id)
+        self.manifest = manifest
+        self.golden_difference = 0.0
         self._accelerator = accelerator
         accelerator.open(manifest, artifact, bundle.artifact_file(artifact))
         running = accelerator.describe()
@@ -83,6 +86,8 @@ class TaggerModel:
     def score_picture(self, pts_ns: int, picture: Picture) -> Scored:
         """As `score`, of a picture that `prepare` made."""
         raw = self._head.push(pts_ns, self._accelerator.infer(picture))
+        if not np.isfinite(raw).all():
+            raise AcceleratorError("the model gave a score that is not a finite number")
         # By way of a list: a tuple that grows is no use to Python's store of old ones of its size.
         rounded = [round(score, _SCORE_DIGITS) for score in raw.tolist()]
         scores = tuple(rounded)
@@ -128,7 +133,10 @@ class TaggerModel:
             )
         self._head.reset()
         found = self._scores_of(pictures, [int(t) for t in pts_ns])
-        if found.shape != expected.shape or not np.all(np.abs(found - expected) <= tolerance):
+        same_shape = found.shape == expected.shape
+        difference = float(np.abs(found - expected).max()) if same_shape else math.inf
+        self.golden_difference = max(self.golden_difference, difference)
+        if not difference <= tolerance:  # also when it is no number
             raise ModelError(
                 f"model {bundle.manifest.name} version {bundle.manifest.version} does not give its"
                 f" golden scores on {self._accelerator.describe().line}",

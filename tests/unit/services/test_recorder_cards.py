@@ -90,7 +90,7 @@ def test_card_shown_in_standby_is_declared_of_the_next_session_and_of_no_later_o
 ) -> None:
     tagger = FakeTagger(rig)
     show(rig, tagger)
-    assert rig.card_answers == ["card_read"]
+    assert rig.card_answers == ["card"]
     rig.run(10)
     assert rig.recorder.status().card_shown == (
         "scenario card read 10 s ago, holds for the next start"
@@ -180,10 +180,10 @@ def test_card_that_is_held_up_is_answered_once_and_again_when_shown_again(rig: R
         rig.clock.advance(1)
         tagger.say(CodeSeen(rig.clock.boot_ns(), CARD))
     rig.run(1)
-    assert rig.card_answers == ["card_read"]
+    assert rig.card_answers == ["card"]
     rig.clock.advance(10)
     show(rig, tagger)
-    assert rig.card_answers == ["card_read", "card_read"]
+    assert rig.card_answers == ["card", "card"]
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_forged_or_foreign_code_is_ignored_with_one_line(text: str, line: str, r
     for _ in range(3):
         tagger.say(CodeSeen(rig.clock.boot_ns(), text))
     rig.run(1)
-    assert rig.card_answers == ["card_refused"]
+    assert rig.card_answers == ["refused"]
     assert rig.recorder.status().card_shown.startswith("ignored: ")
     assert line in rig.recorder.status().card_shown
     rig.start()
@@ -235,14 +235,14 @@ def test_order_about_keys_changes_whose_cards_count(rig: Rig) -> None:
     assert rig.recorder.status().keys_order == 5
     show(rig, tagger)
     show(rig, tagger, sign_card(OTHER, OTHER_KEY))
-    assert rig.card_answers == ["card_refused", "card_read"]
+    assert rig.card_answers == ["refused", "card"]
     # An order that says nothing of card keys leaves them as they are.
     token2 = keys_token(SERVER, 6, [SERVER], recipients=[recipient])
     send(rig, "orders/keys.json", key_orders(token, token2))
     assert rig.recorder.status().keys_order == 6
     rig.clock.advance(10)
     show(rig, tagger, sign_card(OTHER, OTHER_KEY))
-    assert rig.card_answers[-1] == "card_read"
+    assert rig.card_answers[-1] == "card"
 
 
 def test_camera_without_a_card_key_says_so(make_rig: MakeRig) -> None:
