@@ -4,6 +4,8 @@
 #   firmware_tools/setup.sh run VENV     what `make demo` and the programs need
 #   firmware_tools/setup.sh test VENV    what `make check` and `make test` need on top of it
 #   firmware_tools/setup.sh report VENV  what `make model-report` needs on top of the first
+#   firmware_tools/setup.sh train VENV   an environment of its own for rendering and training
+#   firmware_tools/setup.sh export VENV  one for converting the trained network to TFLite
 #
 # PYTHON names the interpreter (3.11 to 3.13); without it one is looked for. Made for Debian 12 and
 # 13, Ubuntu 24.04 and Raspberry Pi OS, 64 bit, as root or as a user who may use sudo. What the
@@ -198,13 +200,43 @@ set_up_report() {
     "$venv/bin/python" -m pip check >>"$log" 2>&1 || fail "the packages do not fit together: see $log"
 }
 
+# The training and converting packages are pinned for Python 3.11 alone.
+make_environment_311() {
+    asked=${PYTHON:-}
+    PYTHON=${asked:-python3.11}
+    find_python
+    PYTHON=$asked
+    [ "$version" = 311 ] || fail "training needs Python 3.11, $python is another: say PYTHON=/path/to/it"
+    make_environment
+}
+
+set_up_train() {
+    say "Setting up for training, once (the log is $log)"
+    make_environment_311
+    for pins in py311 dev train; do
+        install_pins "requirements/$pins.txt"
+    done
+    "$venv/bin/python" -c 'import av, cv2, torch, vizdoom' >>"$log" 2>&1 ||
+        fail "a Python package does not load: see $log"
+    say "Set up for training."
+}
+
+set_up_export() {
+    say "Setting up the TFLite converter, once (the log is $log)"
+    make_environment_311
+    install_pins requirements/export.txt
+    "$venv/bin/python" -c 'import ai_edge_quantizer, litert_torch' >>"$log" 2>&1 ||
+        fail "a Python package does not load: see $log"
+    say "Set up the converter."
+}
+
 set_up_fuzz() {
     [ "$(uname -m)" = x86_64 ] ||
         fail "this is $(uname -m); atheris, the fuzzer, has packages for x86_64 alone (make test fuzzes a little without it)"
     install_pins requirements/fuzz.txt
 }
 
-[ $# -eq 2 ] || fail "usage: firmware_tools/setup.sh run|test|report|fuzz VENV"
+[ $# -eq 2 ] || fail "usage: firmware_tools/setup.sh run|test|report|train|export|fuzz VENV"
 venv=$2
 cd "$(dirname "$0")/.."
 mkdir -p build
@@ -216,6 +248,8 @@ case $1 in
 run) set_up_run ;;
 test) set_up_test ;;
 report) set_up_report ;;
+train) set_up_train ;;
+export) set_up_export ;;
 fuzz) set_up_fuzz ;;
-*) fail "usage: firmware_tools/setup.sh run|test|report|fuzz VENV" ;;
+*) fail "usage: firmware_tools/setup.sh run|test|report|train|export|fuzz VENV" ;;
 esac
