@@ -105,7 +105,7 @@ model-footage: $(READY_TRAIN) ## render the scenes the reference model learns fr
 	@$(TRAIN_VENV)/bin/python -m models.reference.footage --out "$(SETS_DIR)" --jobs $(JOBS) \
 		$(if $(QUICK),--quick)
 
-docs: $(READY) ## write docs/configuration.md anew from agent/config.py
+docs: $(READY) ## write docs/configuration.md anew from the settings
 	@$(BIN)/python -m firmware_tools.config_reference
 
 clean: ## remove caches and logs of the set-up; environment and recordings stay

@@ -66,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     status = commands.add_parser("status", help="what the camera is doing now")
     status.add_argument("--json", action="store_true", help="the whole status as JSON")
+    updater = commands.add_parser("update-models", help="started by the uplink, when it has news")
+    updater.add_argument("--descriptor", type=int, required=True)
+    gate = commands.add_parser("gate", help="try a model bundle on this machine: JSON, one line")
+    gate.add_argument("folder", type=Path, metavar="FOLDER")
     start = commands.add_parser("start", help="the start press: begin a session")
     start.add_argument(
         "--declare",
@@ -98,7 +102,13 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
         return run_all(Path(options.config), settings)
     from agent import app
 
-    return app.run_one(command, settings)
+    if command == "gate":
+        report = app.run_gate(settings, options.folder)
+        print(msgspec.json.encode(report).decode())
+        return 1 if report.refused else 0
+    if command == "update-models":
+        return app.update_models(settings, options.descriptor)
+    return app.run_one(command, settings, Path(options.config))
 
 
 def _press_request(options: argparse.Namespace) -> ControlRequest:

@@ -1,4 +1,5 @@
-"""Composition: which service gets which driver. The only place that knows both.
+"""Composition: how each service is put together. With `parts`, the only place that knows services
+and drivers.
 
 Imports are made where they are needed: a service must not carry the memory of what it does not
 use (the recorder no ONNX Runtime, the uplink no codec).
@@ -8,44 +9,51 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import zmq
 
 from agent import __version__
 from agent.config import Settings
 from agent.drivers.clock_system import SystemClock
+from agent.errors import KeyFileError
 from agent.ipc.notify import Notifier
+from agent.parts import (
+    build_accelerator,
+    build_button,
+    build_camera,
+    build_card_reader,
+    build_indicator,
+    build_power,
+    build_surroundings,
+    build_thermal,
+)
 from agent.services.loop import Service, StopFlag, run_service
 from agent.storage.state_lock import hold_lock
 from agent.supervisor import Program, Supervisor
 
 if TYPE_CHECKING:
-    from agent.core.indication_table import Output
-    from agent.drivers.surroundings_linux import LinuxSurroundings
-    from agent.ports.accelerator import Accelerator
-    from agent.ports.button import Button
-    from agent.ports.camera import Camera
-    from agent.ports.card_reader import CardReader
     from agent.ports.clock import Clock
-    from agent.ports.encoder import Encoder
-    from agent.ports.indicator import Indicator
-    from agent.ports.power import PowerSource
-    from agent.ports.thermal import ThermalSensor
     from agent.services.keyring import Keyring
+    from agent.services.model_keeper import ModelKeeper
     from agent.services.tagger_model import TaggerModel
+    from agent.wire.gate_report import GateReport
 
 SERVICES = ("recorder", "tagger", "uplink")
 LORES_RATE_HZ = 15.0
+_DRAIN_S = 5.0
 
 _log = logging.getLogger("agent")
 
 
-def run_one(service: str, settings: Settings) -> int:
+def run_one(service: str, settings: Settings, config_file: Path) -> int:
     """Run one service until SIGTERM. Raises AgentError when it cannot begin."""
     stop = StopFlag()
     stop.install()
@@ -53,7 +61,7 @@ def run_one(service: str, settings: Settings) -> int:
         hold_lock(settings.paths.state_dir, service)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
-        built = _BUILDERS[service](settings, context)
+        built = _BUILDERS[service](settings, context, config_file)
         run_service(built, Notifier(), stop, status=f"{service} running")
     finally:
         context.destroy(linger=0)
@@ -68,7 +76,7 @@ def run_all(config_file: Path, settings: Settings) -> int:
     table = [
         Program(
             name=service,
-            argv=(sys.executable, "-m", "agent", "--config", str(config_file.resolve()), service),
+            argv=_own_command(config_file, service),
             watchdog_s=settings.supervisor.watchdog_s,
         )
         for service in SERVICES
@@ -89,128 +97,19 @@ def run_all(config_file: Path, settings: Settings) -> int:
     return 0
 
 
-def build_encoder(settings: Settings) -> Encoder:
-    """The encoder that `encoder.driver` names."""
-    from agent.drivers.encoder_x264 import X264Encoder
-
-    return X264Encoder(settings.encoder)
-
-
-def build_camera(settings: Settings, clock: Clock, *, lores_rate_hz: float) -> Camera:
-    """The camera that `camera.driver` names, not yet open."""
-    from agent.drivers.camera_replay import ReplayCamera
-
-    return ReplayCamera(
-        settings.camera, clock, build_encoder(settings), lores_rate_hz=lores_rate_hz
-    )
-
-
-def build_power(settings: Settings) -> PowerSource | None:
-    """What `power.driver` names; None for nothing."""
-    if settings.power.driver == "none":
-        return None
-    from agent.drivers.power_sysfs import SysfsPower
-
-    return SysfsPower(settings.power.supplies_dir)
-
-
-def build_thermal(settings: Settings) -> ThermalSensor | None:
-    """What `governor.driver` names; None for nothing."""
-    if settings.governor.driver == "none":
-        return None
-    from agent.drivers.thermal_sysfs import SysfsThermal
-
-    return SysfsThermal(Path("/sys"))
-
-
-def build_button(settings: Settings) -> Button | None:
-    """The button that `button.driver` names, not yet open; None for none."""
-    if settings.button.driver == "none":
-        return None
-    from agent.drivers.button_pipe import PipeButton
-
-    return PipeButton(settings.paths.runtime_dir / "button.fifo")
-
-
-def build_indicator(settings: Settings) -> Indicator | None:
-    """The indicator that `indicator.driver` names, not yet open; None for none."""
-    indicator = settings.indicator
-    if indicator.driver == "none":
-        return None
-    from agent.drivers.indicator_sysfs import SysfsIndicator
-
-    return SysfsIndicator(indicator.leds_dir, _outputs(settings))
-
-
-def _outputs(settings: Settings) -> dict[Output, str]:
-    """The outputs that `[indicator]` names."""
-    indicator = settings.indicator
-    named: dict[Output, str] = {
-        "red": indicator.red,
-        "green": indicator.green,
-        "motor": indicator.motor,
-    }
-    return {output: name for output, name in named.items() if name}
-
-
-def build_surroundings(settings: Settings) -> LinuxSurroundings:
-    """What `[network]` is judged by. The power supply is asked only where a rule needs it: its
-    hardware may be slow."""
-    from agent.drivers.surroundings_linux import LinuxSurroundings
-
-    network = settings.network
-    return LinuxSurroundings(
-        settings.uplink.host,
-        network.metered_interfaces,
-        power=build_power(settings) if network.only_when_charging else None,
-    )
-
-
-def build_accelerator(settings: Settings) -> Accelerator:
-    """The accelerator that `tagger.accelerator` names, not yet open."""
-    tagger = settings.tagger
-    if tagger.accelerator == "fake":
-        from agent.drivers.accelerator_fake import FakeAccelerator
-
-        return FakeAccelerator()
-    if tagger.accelerator in ("tflite", "edgetpu"):
-        from agent.drivers.accelerator_tflite import EDGE_TPU, TfliteAccelerator
-
-        on_edge_tpu = tagger.accelerator == "edgetpu"
-        return TfliteAccelerator(
-            backend=tagger.accelerator,
-            delegate=tagger.delegate or (EDGE_TPU if on_edge_tpu else ""),
-            delegate_options=tagger.delegate_options,
-            threads=tagger.threads,
-            allow_cpu=tagger.allow_cpu,
-        )
-    from agent.drivers.accelerator_onnxruntime import OnnxRuntimeAccelerator
-
-    return OnnxRuntimeAccelerator(
-        tagger.providers,
-        tagger.threads,
-        provider_options=tagger.provider_options,
-        allow_cpu=tagger.allow_cpu,
-    )
-
-
-def build_card_reader(settings: Settings) -> CardReader | None:
-    """What reads scenario cards; None when `cards.read` is off."""
-    if not settings.cards.read:
-        return None
-    from agent.drivers.card_reader_opencv import OpenCvCardReader
-
-    return OpenCvCardReader()
-
-
-def load_configured_model(settings: Settings, first_span_id: int = 0) -> TaggerModel:
-    """Verify and load the configured bundle. Raises ModelError or AcceleratorError."""
+def load_configured_model(
+    settings: Settings, first_span_id: int = 0, *, folder: Path | None = None, gate: str = ""
+) -> TaggerModel:
+    """Verify and load the configured bundle, or the one in `folder`; `gate` is what the gate said
+    of it. Raises ModelError or AcceleratorError."""
     from agent.services.tagger_model import load_model
     from agent.storage.model_slots import active_folder
 
-    folder = settings.tagger.bundle or active_folder(settings.paths.state_dir)
+    folder = folder or settings.tagger.bundle or active_folder(settings.paths.state_dir)
     accelerator = build_accelerator(settings)
-    return load_model(folder, accelerator, __version__, first_span_id=first_span_id)
+    model = load_model(folder, accelerator, __version__, first_span_id=first_span_id)
+    model.provenance = msgspec.structs.replace(model.provenance, gate=gate)
+    return model
 
 
 @contextmanager
@@ -245,7 +144,9 @@ def load_keyring(settings: Settings, clock: Clock) -> Keyring:
     )
 
 
-def _recorder(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Service:
+def _recorder(
+    settings: Settings, context: zmq.Context[zmq.Socket[bytes]], _config_file: Path
+) -> Service:
     from agent.services.governing import Governing
     from agent.services.hands import Hands
     from agent.services.plan_book import PlanBook
@@ -279,31 +180,88 @@ def _recorder(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Se
     )
 
 
-def _tagger(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Service:
+def _tagger(
+    settings: Settings, context: zmq.Context[zmq.Socket[bytes]], config_file: Path
+) -> Service:
     # BLAS threads would spin between frames: 30 % of a core for nothing (see ARCHITECTURE.md).
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from agent.services.looker import Looker
     from agent.services.tagger import TaggerService
 
+    keeper = None
+    if settings.tagger.bundle is None:
+        keeper = _model_keeper(settings, context, config_file)
+
+    def load(first_span_id: int) -> TaggerModel:
+        gate = "" if keeper is None else keeper.gate_line
+        return load_configured_model(settings, first_span_id, gate=gate)
+
     return TaggerService(
         context,
         settings.paths.runtime_dir,
-        lambda first_span_id: load_configured_model(settings, first_span_id),
+        load,
         SystemClock(),
-        Looker(build_card_reader(settings)),
+        looker=Looker(build_card_reader(settings)),
+        keeper=keeper,
     )
 
 
-def _uplink(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Service:
+def _model_keeper(
+    settings: Settings, context: zmq.Context[zmq.Socket[bytes]], config_file: Path
+) -> ModelKeeper:
+    from agent.services.gate_process import GateProcess
+    from agent.services.model_gate import latency_limit_ms
+    from agent.services.model_keeper import ModelKeeper
+    from agent.services.standby_lease import StandbyLease
+    from agent.storage.model_shelf import ModelShelf
+
+    clock = SystemClock()
+    gate_command = _own_command(config_file, "gate")
+    return ModelKeeper(
+        shelf=ModelShelf(settings.paths.state_dir),
+        lease=StandbyLease(context, settings.paths.runtime_dir),
+        start_gate=lambda folder: GateProcess(gate_command, folder),
+        load=lambda folder, gate: load_configured_model(
+            settings, clock.boot_ns(), folder=folder, gate=gate
+        ),
+        latency_limit_ms=lambda model: latency_limit_ms(model.manifest, settings.hardware),
+        clock=clock,
+        os_boot=clock.os_boot(),
+    )
+
+
+def run_gate(settings: Settings, folder: Path) -> GateReport:
+    """What a bundle shows on this machine (see services.model_gate)."""
+    from agent.services.model_gate import gate
+
+    os.nice(10)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    return gate(
+        folder,
+        build_accelerator(settings),
+        agent_version=__version__,
+        board=settings.hardware,
+        wanted_backend=settings.tagger.accelerator,
+    )
+
+
+def _uplink(
+    settings: Settings, context: zmq.Context[zmq.Socket[bytes]], config_file: Path
+) -> Service:
     from agent.crypto.keys import load_public_key
     from agent.drivers.allocator import tune_allocator
     from agent.drivers.broker_paho import PahoBroker
     from agent.drivers.broker_socket import TlsFiles
+    from agent.services.updater_process import UpdaterProcess
     from agent.services.uplink import Uplink, last_will
     from agent.storage.spool import Spool
 
     tune_allocator()
     uplink = settings.uplink
+    no_updates = why_no_updates(settings)
+    if no_updates:
+        _log.info("no model updates: %s", no_updates)
+    updater = _own_command(config_file, "update-models")
     broker = PahoBroker(
         host=uplink.host,
         port=uplink.port,
@@ -320,7 +278,60 @@ def _uplink(settings: Settings, context: zmq.Context[zmq.Socket[bytes]]) -> Serv
         receipt_keys=[load_public_key(settings.trust.receipt_key_file, "collector's receipt key")],
         surroundings=build_surroundings(settings),
         context=context,
+        start_updater=None if no_updates else lambda: UpdaterProcess(updater),
     )
+
+
+def why_no_updates(settings: Settings) -> str:
+    """Why this camera takes no pushed models; "" when it does."""
+    if settings.tagger.bundle is not None:
+        return "tagger.bundle names a fixed model"
+    if not settings.models.root_file.is_file():
+        return f"no root of trust ({settings.models.root_file})"
+    return ""
+
+
+def update_models(settings: Settings, descriptor: int) -> int:
+    """The updater (see services.model_update), for the uplink at the other end of `descriptor`."""
+    from agent.crypto.update_trust import UpdateTrust
+    from agent.ipc.framed import Framed
+    from agent.ipc.update_messages import ToUpdater
+    from agent.services.model_update import ModelUpdate, UplinkSource
+    from agent.storage.model_shelf import ModelShelf
+
+    os.nice(10)
+    state_dir = settings.paths.state_dir
+    root = read_root(settings.models.root_file)
+    link = Framed(socket.socket(fileno=descriptor), ToUpdater)
+    source = UplinkSource(link)
+    update = ModelUpdate(
+        settings,
+        source=source,
+        trust=UpdateTrust(state_dir / "tuf", root, source.metadata),
+        shelf=ModelShelf(state_dir),
+        clock=SystemClock(),
+        agent_version=__version__,
+        free_bytes=lambda: shutil.disk_usage(state_dir).free,
+    )
+    update.run()
+    link.drain(_DRAIN_S)
+    link.close()
+    return 0
+
+
+def read_root(file: Path) -> bytes:
+    """Raises KeyFileError."""
+    try:
+        return file.read_bytes()
+    except OSError as exc:
+        raise KeyFileError(
+            f"root of trust of pushed models: {file} cannot be read ({exc.strerror})",
+            remedy="it is made by `sightline keys init`, and belongs into the image",
+        ) from exc
+
+
+def _own_command(config_file: Path, command: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "agent", "--config", str(config_file.resolve()), command)
 
 
 _BUILDERS = {"recorder": _recorder, "tagger": _tagger, "uplink": _uplink}

@@ -60,6 +60,14 @@ class ModelError(AgentError):
     """A model bundle that is missing, damaged or does not agree with itself."""
 
 
+class UpdateError(AgentError):
+    """A model update that cannot go on now; nothing of what runs changed."""
+
+
+class UpdateRefusedError(UpdateError):
+    """A model update that will not do on this camera, however often it is tried."""
+
+
 class BrokerError(AgentError):
     """The broker connection cannot be set up as configured."""
 

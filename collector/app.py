@@ -19,12 +19,14 @@ from collector.completion import Completion
 from collector.config import CollectorSettings
 from collector.courier import Courier
 from collector.custody_keys import CustodyRegister
+from collector.depot import Depot
 from collector.finishing import Finisher, reconcile
-from collector.ingest import Ingest
+from collector.ingest import Beside, Ingest
 from collector.ongoing import OngoingClips
 from collector.orders import ORDERS_DIR
 from collector.refusing import Refuser
 from collector.report import Report
+from collector.serving import TargetServer
 from collector.store import Store
 from collector.unsealing import Unsealer, load_identities
 from collector.verification import DeviceKeys
@@ -107,7 +109,7 @@ def make_ingest(
         admission=admission,
         completion=completion,
         clips=clips,
-        courier=_courier(settings, broker, store, keys_of, report),
+        beside=_beside(settings, broker, store, keys_of, report),
         syncer=syncer,
         finished=finished,
         report=report,
@@ -118,12 +120,17 @@ def make_ingest(
     )
 
 
-def _courier(
+def _beside(
     settings: CollectorSettings, broker: Broker, store: Store, keys_of: DeviceKeys, report: Report
-) -> Courier:
-    """Who takes orders to the cameras, and new custody keys from them."""
+) -> Beside:
+    """What is not clips: orders and custody keys, what admins push, what cameras pull."""
     register = CustodyRegister(settings.keys.devices_dir, keys_of, report)
-    return Courier(broker, store.root / ORDERS_DIR, register, report)
+    depot = Depot(broker, store, settings.collector.min_free_bytes, report)
+    return Beside(
+        courier=Courier(broker, store.root / ORDERS_DIR, register, report),
+        depot=depot,
+        server=TargetServer(broker, depot, report),
+    )
 
 
 def _open_catalogue(store: Store, report: Report) -> tuple[Catalogue, Catalogue]:

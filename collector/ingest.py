@@ -7,6 +7,7 @@ syncs, others hash, open and store (`completion`). All rules about parts are in 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import google_crc32c
 
@@ -18,9 +19,11 @@ from collector.admission import Admission
 from collector.answers import Answers
 from collector.completion import Completion
 from collector.courier import Courier
+from collector.depot import Depot
 from collector.errors import GoneError, StoreError
 from collector.ongoing import Ongoing, OngoingClips
 from collector.report import Report
+from collector.serving import TargetServer
 from collector.workers import Finished, Then, Worker
 
 _IDLE_WAIT_S = 0.05
@@ -28,6 +31,32 @@ _BUSY_WAIT_S = 0.002
 _ITEMS_PER_STEP = 64
 LOOK_EVERY_S = 1.0
 _SILENT_S = 600.0
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a collector does beside clips."""
+
+    courier: Courier
+    depot: Depot
+    server: TargetServer
+
+    def take(self, item: Arrived, now_s: float) -> bool:
+        """True when `item` was for one of them. Raises WireError when it cannot be read."""
+        return self.courier.take(item) or self.server.take(item) or self.depot.take(item, now_s)
+
+    def connected(self) -> None:
+        self.courier.connected()
+        self.depot.connected()
+        self.server.connected()
+
+    def disconnected(self) -> None:
+        self.courier.disconnected()
+        self.depot.disconnected()
+
+    def step(self, now_s: float) -> bool:
+        happened = [self.courier.step(now_s), self.depot.step(now_s), self.server.step(now_s)]
+        return any(happened)
 
 
 class Ingest:
@@ -41,7 +70,7 @@ class Ingest:
         admission: Admission,
         completion: Completion,
         clips: OngoingClips,
-        courier: Courier,
+        beside: Beside,
         syncer: Worker,
         finished: Finished,
         report: Report,
@@ -55,7 +84,7 @@ class Ingest:
         self._admission = admission
         self._completion = completion
         self._clips = clips
-        self._courier = courier
+        self._beside = beside
         self._syncer = syncer
         self._finished = finished
         self._report = report
@@ -66,9 +95,10 @@ class Ingest:
         self._syncs = 0
         self._look_due_s = now_s() + LOOK_EVERY_S
         prefix = f"$share/{group}/" if group else ""
-        for topics in (UP_MANIFESTS, UP_PARTS):
+        for topics in (UP_MANIFESTS, UP_PARTS, *beside.server.shared_subscriptions):
             broker.subscribe(prefix + topics)
-        for topics in courier.subscriptions:  # whole to each collector: they are retained and few
+        # Whole to each collector: they are few, and retained or answered by one alone.
+        for topics in (*beside.courier.subscriptions, *beside.depot.subscriptions):
             broker.subscribe(topics)
 
     def start(self) -> None:
@@ -91,7 +121,7 @@ class Ingest:
         if item is not None:
             self._take(item)
         happened |= self._finished.conclude()
-        happened |= self._courier.step(self._now_s())
+        happened |= self._beside.step(self._now_s())
         self._sync_due()
         self._look_around()
         return happened
@@ -101,6 +131,7 @@ class Ingest:
         self._broker.stop()
         self._syncer.stop()
         self._completion.close()
+        self._beside.depot.close()
         for close in self._on_close:
             close()
 
@@ -110,19 +141,19 @@ class Ingest:
                 self._receive(item)
             case Connected():
                 self._on_ready()
-                self._courier.connected()
+                self._beside.connected()
                 for ongoing in self._clips:
                     if self._is_current(ongoing):
                         self._send_need(ongoing)
             case Disconnected(reason=reason):
-                self._courier.disconnected()
+                self._beside.disconnected()
                 self._report.complain("broker", f"broker: {reason}; trying again")
             case _:
                 pass
 
     def _receive(self, item: Arrived) -> None:
         try:
-            if self._courier.take(item):
+            if self._beside.take(item, self._now_s()):
                 return
             place = parse_up_clip(item.topic)
             if place.part is None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 AGENT = {
     "device.device_id": "The camera's name: the CN of its certificate; in every topic and clip id.",
     "device.kind": "`camera` refuses replayed footage and fake parts; a desk may use them.",
+    "device.groups": "Groups that a pushed model may be aimed at.",
+    "device.hardware": (
+        "The tag that a pushed model must be made for; empty: the accelerator's name."
+    ),
     "paths.state_dir": "The spool, the models and the boot counter; must survive a reboot.",
     "paths.runtime_dir": "The sockets between the services; the path must be short.",
     "camera.driver": (
@@ -112,6 +116,10 @@ AGENT = {
     "trust.card_key_file": (
         "Who signs scenario cards; none: cards are ignored until an order about keys names one."
     ),
+    "models.root_file": (
+        "The root of trust of pushed models, from the image; without it none is taken."
+    ),
+    "models.retry_s": "A failed update is tried again after at most so long.",
     "retention.sent_keep_s": "How long a clip stays on the card after its receipt.",
     "retention.max_age_s": (
         "A clip with a receipt goes when it was closed this long ago, however fresh the receipt; "

@@ -9,6 +9,7 @@ authority's key lies beside what it signed.
                          age-identity.txt  recipients.txt  devices/<device_id>/custody-<kid>.pem
     DIR/devices/<id>/    tls/{ca.pem,device.pem,device.key}  custody.key  recipients.txt
                          receipt.pub.pem     (as /etc/sightline on a camera)
+    DIR/admin/           tls/{ca.pem,admin.pem,admin.key}
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from firmware_tools.dev_certificates import Authority, Issued, Now, utc_now
 from firmware_tools.mosquitto_conf import BrokerFiles, access_list, configuration
 
 COLLECTOR_ID = "collector-1"
+ADMIN_ID = "admin-1"
 # Below Linux's range for outgoing connections (32768 and up): a broker that is killed and started
 # again on its port must not find it taken by somebody's connection.
 PORT_RANGE = range(20_000, 32_000)
@@ -87,6 +89,7 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
     broker: BrokerFiles
     collector: CollectorFiles
     more_collectors: dict[str, TlsFiles] = {}
+    admin: TlsFiles
     devices: tuple[DeviceFiles, ...]
 
     def device(self, device_id: str) -> DeviceFiles:
@@ -175,6 +178,9 @@ def _make(
             )
             for name in more_collectors
         },
+        admin=_write_tls(
+            directory / "admin" / "tls", "admin", authority, authority.client(ADMIN_ID)
+        ),
         devices=tuple(
             _make_device(directory / "devices" / name, name, authority, collector)
             for name in devices
@@ -198,7 +204,7 @@ def _make_broker(
     server = authority.server("localhost", ["localhost"], ["127.0.0.1", "::1"])
     _write(files.cert_file, server.certificate, _PUBLIC)
     _write(files.key_file, server.private_key, _PRIVATE)
-    acl = access_list([COLLECTOR_ID, *more_collectors])
+    acl = access_list([COLLECTOR_ID, *more_collectors], [ADMIN_ID])
     _write(files.acl_file, acl.encode(), _PRIVATE)
     _write(files.conf_file, configuration(files, port).encode(), _PRIVATE)
     return files
@@ -286,10 +292,10 @@ def _path_from_text(kind: type, value: object) -> object:
 
 def _check_ids(devices: Sequence[str]) -> None:
     for position, name in enumerate(devices):
-        if not re.fullmatch(ID_PATTERN, name) or name == COLLECTOR_ID:
+        if not re.fullmatch(ID_PATTERN, name) or name in (COLLECTOR_ID, ADMIN_ID):
             raise KeyFileError(
                 f"device id {name!r} cannot be used",
-                remedy="1 to 40 letters, digits, _ and -, and not the collector's name",
+                remedy="1 to 40 letters, digits, _ and -, not the collector's or admin's name",
             )
         if name in devices[:position]:
             raise KeyFileError(f"device id {name!r} is given twice", remedy="name each once")

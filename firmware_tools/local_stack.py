@@ -14,7 +14,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -50,7 +50,8 @@ class LocalStack:
 
     `agent` and `collector` hold settings that go over the defaults, by section. Use as a context
     manager; between calls nothing is supervised, so wait with `wait_until`. `programs` says which
-    of the three to run; `agent_prefix` goes before the agent's command line (env, nice, ...).
+    of the three to run; `bundle` None: the active slot's; `more_devices` get keys, and no program;
+    `agent_prefix` goes before the agent's command line (env, nice, ...).
     """
 
     def __init__(
@@ -58,7 +59,8 @@ class LocalStack:
         folder: Path,
         *,
         footage: Path,
-        bundle: Path,
+        bundle: Path | None,
+        more_devices: Sequence[str] = (),
         agent: Sections | None = None,
         collector: Sections | None = None,
         programs: Collection[str] = PROGRAMS,
@@ -67,7 +69,8 @@ class LocalStack:
     ) -> None:
         self.folder = folder.resolve()
         self.footage = footage.resolve()
-        self.bundle = bundle.resolve()
+        self.bundle = None if bundle is None else bundle.resolve()
+        self._more_devices = more_devices
         self.state_dir = self.folder / "camera"
         self.store_dir = self.folder / "store"
         self.logs_dir = self.folder / "logs"
@@ -85,7 +88,7 @@ class LocalStack:
     def __enter__(self) -> Self:
         for made in (self.folder, self.logs_dir):
             made.mkdir(parents=True, exist_ok=True)
-        self.fleet = make_fleet(self.folder / "fleet", [DEVICE_ID])
+        self.fleet = make_fleet(self.folder / "fleet", [DEVICE_ID, *self._more_devices])
         self.agent_config.write_text(_toml(self._agent_settings()))
         self.collector_config.write_text(_toml(self._collector_settings()))
         self._supervisor = Supervisor(self._table(), self._report)
@@ -200,7 +203,7 @@ class LocalStack:
             "device": {"device_id": DEVICE_ID, "kind": "desk"},
             "paths": {"state_dir": self.state_dir, "runtime_dir": self.runtime_dir},
             "camera": {"driver": "replay", "footage": self.footage, "frame_rate_hz": 35},
-            "tagger": {"bundle": self.bundle},
+            "tagger": {} if self.bundle is None else {"bundle": self.bundle},
             "uplink": {
                 "host": self.fleet.host,
                 "port": self.fleet.port,

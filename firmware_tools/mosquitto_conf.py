@@ -5,12 +5,13 @@ Works with 2.0.11 (Debian 12), 2.0.18 (Ubuntu 24.04) and 2.0.21 (Debian 13).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from agent.wire.codec import MAX_MESSAGE_BYTES
-from agent.wire.topics import ROOT
+from agent.wire.topics import DEPOT_ALL, ROOT, UP_STATUS, UPDATE_METADATA, depot_of
 from agent.wire.transfer import MAX_PART_BYTES, MIN_PART_BYTES
 
 MAX_PAYLOAD_BYTES = max(MAX_MESSAGE_BYTES, MAX_PART_BYTES)
@@ -34,9 +35,10 @@ class BrokerFiles(msgspec.Struct, frozen=True, kw_only=True):
     log_file: Path
 
 
-def access_list(collectors: list[str]) -> str:
-    """The ACL: a device writes below its own `up`, reads below its own `down`, and nothing else;
-    a collector reads every `up` and writes every `down`.
+def access_list(collectors: list[str], admins: Sequence[str] = ()) -> str:
+    """The ACL: a device writes below its own `up`, reads below its own `down` and the metadata of
+    model updates, and nothing else; a collector reads every `up` and writes every `down`; an admin
+    writes into the depot under its own name, and reads how the cameras are.
 
     `%u` is the username: the CN of the client's certificate. Mosquitto 2.0 lets anyone subscribe
     and checks the right to read at each delivery; it also does so for `$share` subscriptions, and
@@ -47,9 +49,13 @@ def access_list(collectors: list[str]) -> str:
     lines = [
         f"pattern write {ROOT}/up/%u/#",
         f"pattern read {ROOT}/down/%u/#",
+        f"pattern read {UPDATE_METADATA}",
     ]
     for name in collectors:
         lines += ["", f"user {name}", f"topic read {ROOT}/up/#", f"topic write {ROOT}/down/#"]
+        lines += [f"topic read {DEPOT_ALL}", f"topic write {UPDATE_METADATA}"]
+    for name in admins:
+        lines += ["", f"user {name}", f"topic write {depot_of(name)}", f"topic read {UP_STATUS}"]
     return "\n".join(lines) + "\n"
 
 

@@ -13,6 +13,8 @@ from agent.errors import AgentError
 # `add_commands(commands)`, which adds parsers with `run=`: options -> exit code.
 GROUPS = {
     "card": "firmware_tools.card_command",
+    "keys": "firmware_tools.keys_command",
+    "model": "firmware_tools.model_command",
 }
 
 

@@ -145,7 +145,12 @@ class StatusRequest(msgspec.Struct, frozen=True, tag="status"):
     pass
 
 
-ControlRequest = StartRequest | StopRequest | MarkRequest | StatusRequest
+class LeaseRequest(msgspec.Struct, frozen=True, tag="lease"):
+    """The tagger asks to change its model now. Refused outside standby. When a session begins, one
+    more reply comes by itself, with `refused` set: the lease is taken back."""
+
+
+ControlRequest = StartRequest | StopRequest | MarkRequest | StatusRequest | LeaseRequest
 
 
 class RecorderStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,3 +55,10 @@ class Notifier:
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.sendto(text.encode(), self._address)
+
+
+def child_environment() -> dict[str, str]:
+    """The environment for a child of a service: it ends with its parent, and speaks for nobody."""
+    environment = dict(os.environ, SIGHTLINE_PARENT=str(os.getpid()))
+    environment.pop("NOTIFY_SOCKET", None)
+    return environment

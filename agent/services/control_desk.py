@@ -13,6 +13,7 @@ from agent.errors import ControlError, WireError
 from agent.ipc.messages import (
     ControlReply,
     ControlRequest,
+    LeaseRequest,
     MarkRequest,
     RecorderStatus,
     StartRequest,
@@ -28,6 +29,7 @@ log = logging.getLogger("control")
 _REQUESTS_A_STEP = 20
 # A press is reported at most this long after its first edge; anything else is not believed.
 _OLDEST_PRESS_NS = 5_000_000_000
+_NOT_STANDBY = "a session is being recorded: the model stays as it is"
 
 
 class Trainer(Protocol):
@@ -49,22 +51,37 @@ class ControlDesk:
 
     def __init__(self, socket: zmq.Socket[bytes], clock: Clock, trainer: Trainer) -> None:
         self._socket, self._clock, self._trainer = socket, clock, trainer
+        self._lease_of: list[bytes] | None = None
 
     def answer(self) -> bool:
         """Answer what has come; True if anything had."""
-        for count in range(_REQUESTS_A_STEP):
+        happened = False
+        for _ in range(_REQUESTS_A_STEP):
             try:
                 parts = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
-                return count > 0
+                break
             self._answer_one(parts)
-        return True
+            happened = True
+        self._take_lease_back()
+        return happened
+
+    def _take_lease_back(self) -> None:
+        """A session has begun, by whatever press: whoever changes the model must stop."""
+        if self._lease_of is None:
+            return
+        status = self._trainer.status()
+        if status.state != "standby":
+            holder, self._lease_of = self._lease_of, None
+            with contextlib.suppress(zmq.ZMQError):
+                reply = ControlReply(refused=_NOT_STANDBY, status=status)
+                self._socket.send_multipart([*holder, pack(reply)], zmq.NOBLOCK)
 
     def _answer_one(self, parts: list[bytes]) -> None:
         refused, after = "", _nothing
         try:
             request: ControlRequest = unpack(ControlRequest, parts[-1])
-            after = self._carry_out(request)
+            after = self._carry_out(request, parts[:-1])
         except (ControlError, WireError) as exc:
             refused = str(exc)
         reply = ControlReply(refused=refused, status=self._trainer.status())
@@ -73,7 +90,7 @@ class ControlDesk:
             self._socket.send_multipart([*parts[:-1], pack(reply)], zmq.NOBLOCK)
         after()
 
-    def _carry_out(self, request: ControlRequest) -> Callable[[], None]:
+    def _carry_out(self, request: ControlRequest, sender: list[bytes]) -> Callable[[], None]:
         match request:
             case StartRequest(pts_ns, source, declared):
                 return self._trainer.start_session(self._believed(pts_ns), source, declared)
@@ -81,6 +98,10 @@ class ControlDesk:
                 self._trainer.stop_session(self._believed(pts_ns))
             case MarkRequest(pts_ns, source):
                 self._trainer.mark(self._believed(pts_ns), source)
+            case LeaseRequest():
+                if self._trainer.status().state != "standby":
+                    raise ControlError(_NOT_STANDBY)
+                self._lease_of = sender
             case StatusRequest():
                 pass
         return _nothing

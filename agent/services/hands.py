@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from agent.config_hands import Button as ButtonSettings
+from agent.config.hands import Button as ButtonSettings
 from agent.core.gestures import Edge, Gesture, GestureReader, GestureRules, most_presses
 from agent.core.indication import Facts
 from agent.core.indication_table import Confirmation

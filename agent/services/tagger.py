@@ -16,7 +16,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from agent.core.picture import LORES_BYTES, LORES_HEIGHT, LORES_WIDTH, Rect
 from agent.core.tagging import Change, OpenSpan, Span
-from agent.errors import AcceleratorError, AgentError, WireError
+from agent.errors import AcceleratorError, AgentError, ModelError, WireError
 from agent.ipc import sockets
 from agent.ipc.messages import (
     FrameHeader,
@@ -32,7 +32,9 @@ from agent.ipc.messages import (
     unpack,
 )
 from agent.ports.clock import Clock
+from agent.services.frame_reader import FrameReader
 from agent.services.looker import Looker
+from agent.services.model_keeper import ModelKeeper
 from agent.services.tagger_model import Scored, TaggerModel
 
 RETRY_S = 5.0
@@ -73,13 +75,17 @@ class TaggerService:
         load: Load,
         clock: Clock,
         looker: Looker | None = None,
+        keeper: ModelKeeper | None = None,
     ) -> None:
         self._looker = looker
         self.counts = TaggerCounts()
         self._load = load
         self._clock = clock
-        self._frames = sockets.connect(
-            context, zmq.PULL, runtime_dir, "frames", high_water=sockets.FRAMES_HIGH_WATER
+        self._keeper = keeper
+        self._frames = FrameReader(
+            sockets.connect(
+                context, zmq.PULL, runtime_dir, "frames", high_water=sockets.FRAMES_HIGH_WATER
+            )
         )
         self._scores = sockets.connect(
             context, zmq.PUSH, runtime_dir, "scores", high_water=sockets.SCORES_HIGH_WATER
@@ -91,6 +97,10 @@ class TaggerService:
         self._failures = 0
         self._last_seq: int | None = None
         self._last_pts_ns: int | None = None
+        self._poller = zmq.Poller()
+        self._poller.register(self._frames.socket, zmq.POLLIN)
+        if keeper is not None:
+            self._poller.register(keeper.wakes, zmq.POLLIN)
 
     @property
     def fault(self) -> str:
@@ -102,19 +112,21 @@ class TaggerService:
         happened = self._announce_to_new_recorder()
         for seen in () if self._looker is None else self._looker.take():
             self._send(seen)
+        if self._keeper is not None:
+            happened = self._keeper.step(self) or happened
         if self._model is None and self._clock.boot_ns() >= self._retry_at_ns:
             self._try_to_load()
             happened = True
-        try:
-            parts = self._frames.recv_multipart(zmq.NOBLOCK)
-        except zmq.Again:
+        parts = self._frames.take()
+        if parts is None:
             return happened
         self._take(parts)
         return True
 
     def wait(self, timeout_s: float) -> None:
         """Sleep until a frame is there, `timeout_s` at most."""
-        self._frames.poll(round(timeout_s * 1000))
+        if not self._frames.is_ahead:
+            self._poller.poll(round(timeout_s * 1000))
 
     def close(self) -> None:
         """Close the open tags and say so, then free accelerator and sockets. Idempotent."""
@@ -129,27 +141,55 @@ class TaggerService:
             self._model = None
         if self._looker is not None:
             self._looker.close()
+        if self._keeper is not None:
+            self._keeper.close()
         self._scores.disable_monitor()
         self._links.close(linger=0)
-        self._frames.close(linger=0)
+        self._frames.close()
         self._scores.close(linger=_CLOSE_LINGER_MS)
+
+    def replace(self, model: TaggerModel) -> None:
+        """Score with `model` from the next frame on; open tags end where the old looked last."""
+        self._unload()
+        self._take_up(model)
+
+    def reload(self) -> None:
+        """Load what is active now, in place of what scores."""
+        self._unload()
+        self._retry_at_ns = 0
+
+    def _unload(self) -> None:
+        model, self._model = self._model, None
+        if model is None:
+            return
+        if self._last_pts_ns is not None:
+            for span in model.finish(self._last_pts_ns):
+                self._send(_span_message(span))
+        try:
+            model.close()
+        except AcceleratorError as exc:
+            log.error("%s", exc)
 
     def _try_to_load(self) -> None:
         try:
             # Ids from the clock: a tagger that was restarted never repeats one.
-            self._model = self._load(self._clock.boot_ns())
+            model = self._load(self._clock.boot_ns())
         except AgentError as exc:
             self._retry_at_ns = self._clock.boot_ns() + round(RETRY_S * 1e9)
             if str(exc) != self._fault:
                 self._say_fault(str(exc))
+            # An accelerator that is missing is no model's fault.
+            if self._keeper is not None and isinstance(exc, ModelError):
+                self._keeper.broken(self, str(exc))
             return
-        self._failures = 0
-        log.info(
-            "model %s version %d runs on %s",
-            self._model.provenance.name,
-            self._model.provenance.version,
-            self._model.provenance.accelerator,
-        )
+        self._take_up(model)
+
+    def _take_up(self, model: TaggerModel) -> None:
+        self._model, self._failures = model, 0
+        about = model.provenance
+        log.info("model %s version %d runs on %s", about.name, about.version, about.accelerator)
+        if self._keeper is not None:
+            self._keeper.loaded(model)
         self._announce()
 
     def _announce_to_new_recorder(self) -> bool:
@@ -230,10 +270,11 @@ class TaggerService:
             self.counts.without_model += 1
             self._send(Watermark(scored_through_pts_ns=header.pts_ns))
             return
+        began_ns = self._clock.boot_ns()
         try:
-            scored = model.score(header.pts_ns, i420, LORES_WIDTH, LORES_HEIGHT, _active(header))
+            scored = model.score_picture(header.pts_ns, self._frames.picture(model))
         except AcceleratorError as exc:
-            self._lose_frame(header, model, str(exc))
+            self._lose_frame(header, str(exc))
             return
         except ValueError as exc:
             # A rectangle too small for the model's crop: this frame only.
@@ -244,21 +285,20 @@ class TaggerService:
         self._failures = 0
         # To the recorder a score is the end of a fault.
         self._fault = ""
+        if self._keeper is not None:
+            took_ns = self._clock.boot_ns() - began_ns
+            self._keeper.scored(took_ns, scored.scores, i420, LORES_WIDTH * LORES_HEIGHT)
         self._say(header.pts_ns, scored)
 
-    def _lose_frame(self, header: FrameHeader, model: TaggerModel, text: str) -> None:
+    def _lose_frame(self, header: FrameHeader, text: str) -> None:
         self.counts.failed += 1
         self._failures += 1
         self._say_fault(text)
         if self._failures >= FAILURES_TO_RELOAD:
-            for span in model.finish(header.pts_ns):
-                self._send(_span_message(span))
-            self._model = None
+            self._unload()
             self._retry_at_ns = self._clock.boot_ns() + round(RETRY_S * 1e9)
-            try:
-                model.close()
-            except AcceleratorError as exc:
-                log.error("%s", exc)
+            if self._keeper is not None:
+                self._keeper.broken(self, text)
             self._send(Watermark(scored_through_pts_ns=header.pts_ns))
 
     def _say(self, pts_ns: int, scored: Scored) -> None:

@@ -19,10 +19,11 @@ from agent.ports.broker import Arrived, Broker, BrokerItem, Connected, Disconnec
 from agent.ports.clock import Clock
 from agent.ports.surroundings import SurroundingsSensor
 from agent.services.uplink_gate import Gate
+from agent.services.uplink_models import ModelDesk, StartUpdater, retry_backoff
 from agent.services.uplink_orders import Orders
 from agent.services.uplink_outbox import Outbox
 from agent.services.uplink_sender import Sender
-from agent.services.uplink_telemetry import Telemetry, offline_status
+from agent.services.uplink_telemetry import ModelFacts, Telemetry, offline_status
 from agent.storage.spool import Spool
 from agent.wire.topics import down_clips, up_status
 
@@ -37,7 +38,8 @@ class Uplink:
 
     Construction binds the socket and starts the connection; raises BrokerError when a certificate
     file is missing, and then nothing was started. `receipt_keys`: whose receipts and orders are
-    believed, until an order of theirs says otherwise.
+    believed, until an order of theirs says otherwise. `start_updater`: None on a camera that takes
+    no pushed models.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Uplink:
         surroundings: SurroundingsSensor,
         context: zmq.Context[zmq.Socket[bytes]],
         random: Callable[[], float] = random.random,
+        start_updater: StartUpdater | None = None,
     ) -> None:
         device_id = settings.device.device_id
         self._broker = broker
@@ -82,6 +85,8 @@ class Uplink:
             tell=self._telemetry.obeyed,
             fault=self._telemetry.fault,
         )
+        self._settings = settings
+        self._models = self._make_models(start_updater, random)
         self._gate = Gate(surroundings, clock, settings.network)
         self._held: BrokerItem | None = None
         self._is_online = False
@@ -113,7 +118,14 @@ class Uplink:
             return happened
         if closed and self._sender.has_unsettled:
             self._broker.hang_up()  # what waits in its queues would go out all the same
-        told = self._telemetry.step(
+        told = self._models.step(now_ns, may_fetch=not self._gate.waits_for)
+        self._telemetry.models = ModelFacts(
+            hardware=self._settings.hardware,
+            groups=self._settings.device.groups,
+            active_model=self._models.active_model,
+            update=self._models.progress,
+        )
+        told |= self._telemetry.step(
             now_ns,
             outbox_clips=self._outbox.clips,
             outbox_bytes=self._outbox.total_bytes,
@@ -133,8 +145,19 @@ class Uplink:
         if self._is_online:
             self._telemetry.say_offline()
         self._broker.stop()
+        self._models.close()
         self._sender.close()
         self._events.close()
+
+    def _make_models(self, start: StartUpdater | None, random: Callable[[], float]) -> ModelDesk:
+        return ModelDesk(
+            broker=self._broker,
+            device_id=self._settings.device.device_id,
+            state_dir=self._settings.paths.state_dir,
+            start=start,
+            retry=retry_backoff(self._settings.models.retry_s, random),
+            report=self._telemetry.fault,
+        )
 
     def _take_events(self) -> bool:
         for count in range(_ITEMS_PER_STEP):
@@ -162,7 +185,7 @@ class Uplink:
 
     def _take_item(self, item: BrokerItem, now_ns: int) -> None:
         if isinstance(item, Arrived):
-            if not self._orders.arrived(item):
+            if not (self._orders.arrived(item) or self._models.arrived(item, now_ns)):
                 self._sender.arrived(item, now_ns)
         elif isinstance(item, Connected):
             if not self._is_online:

@@ -13,7 +13,7 @@ from agent.ports.broker import Broker, Settled
 from agent.ports.clock import Clock
 from agent.storage.spool import Spool
 from agent.wire.codec import encode
-from agent.wire.telemetry import DeviceEvent, DeviceStatus, EventKind
+from agent.wire.telemetry import DeviceEvent, DeviceStatus, EventKind, ModelProgress
 from agent.wire.topics import up_event, up_status
 
 log = logging.getLogger("sightline.uplink")
@@ -26,6 +26,15 @@ _TEXT_CHARS = 500
 _STATUS_LEAST_NS = _NS
 _EVENT_RETRY_NS = 5 * _NS
 _RECORDER_SILENT_NS = 30 * _NS
+
+
+class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the status says of models, beside the one that the recorder reports."""
+
+    hardware: str = ""
+    groups: tuple[str, ...] = ()
+    active_model: str = ""
+    update: ModelProgress | None = None
 
 
 class Telemetry:
@@ -56,6 +65,7 @@ class Telemetry:
         self._status_token: int | None = None
         self._last_shown: DeviceStatus | None = None
         self.dropped_events = 0
+        self.models = ModelFacts()
 
     def take(self, message: EventMessage) -> None:
         """From the recorder or the tagger."""
@@ -179,6 +189,10 @@ class Telemetry:
             rejected_clips=len(self._spool.clips("rejected")),
             clock_trust=self._clock.trust(),
             keys_order=recorder.keys_order if recorder else 0,
+            hardware=self.models.hardware,
+            groups=self.models.groups,
+            active_model=self.models.active_model,
+            update=self.models.update,
             faults=tuple(text[:_TEXT_CHARS] for text in faults[-2 * _FAULTS_SHOWN :]),
             wall_ns=self._clock.wall_ns(),
         )

@@ -39,6 +39,15 @@ def write_file(path: Path, content: bytes, *, mode: int = 0o600, fsync: Fsync = 
     fsync_directory(path.parent, fsync=fsync)
 
 
+def write_link(path: Path, target: str, *, fsync: Fsync = os.fsync) -> None:
+    """Let the symlink `path` point to `target`: after a cut the old one or the new one is there."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.rename(path)
+    fsync_directory(path.parent, fsync=fsync)
+
+
 def append_line(path: Path, line: bytes, *, mode: int = 0o600, fsync: Fsync = os.fsync) -> None:
     """Append `line` (without a line break in it) and a line break; durable on return.
 

@@ -8,12 +8,10 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from agent.errors import ModelError
+from agent.wire.bundle_archive import MANIFEST_NAME
 from agent.wire.model_manifest import (
     MAX_MANIFEST_BYTES,
     Artifact,
@@ -22,7 +20,9 @@ from agent.wire.model_manifest import (
     load_manifest,
 )
 
-MANIFEST_NAME = "manifest.json"
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 _MAX_UNPACKED_BYTES = 256 * 1024 * 1024
 _AGAIN = "install the bundle again as it was released"
 
@@ -42,6 +42,8 @@ class Bundle:
 
     def arrays(self, listed: ListedFile) -> dict[str, NDArray[Any]]:
         """The arrays of an .npz file of the bundle, verified now; no pickles. Raises ModelError."""
+        import numpy as np  # here, because uplink looks at slots and must not carry it
+
         content = _read_verified(self.folder, listed)
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as packed:
@@ -91,12 +93,17 @@ def open_bundle(folder: Path) -> Bundle:
         manifest = load_manifest(payload)
     except ModelError as exc:
         raise ModelError(f"{file}: {exc.what}", remedy=exc.remedy) from exc
+    for listed in listed_files(manifest):
+        _read_verified(folder, listed)
+    return Bundle(folder, manifest, hashlib.sha256(payload).hexdigest())
+
+
+def listed_files(manifest: ModelManifest) -> list[Artifact | ListedFile]:
+    """Every file of the bundle but the manifest."""
     files: list[Artifact | ListedFile] = [manifest.head, manifest.card]
     files += manifest.backbone.artifacts
     files += manifest.golden
-    for listed in files:
-        _read_verified(folder, listed)
-    return Bundle(folder, manifest, hashlib.sha256(payload).hexdigest())
+    return files
 
 
 def _read_verified(folder: Path, listed: Artifact | ListedFile) -> bytes:

@@ -93,7 +93,8 @@ class PreRoll(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelProvenance(msgspec.Struct, frozen=True, kw_only=True):
-    """Which model made the tags, on what. None in the sheet when no model ran."""
+    """Which model made the tags, on what. None in the sheet when no model ran. `gate`: what this
+    camera's gate found before the model became active; "" for one that was there from the start."""
 
     name: str
     version: int
@@ -102,6 +103,7 @@ class ModelProvenance(msgspec.Struct, frozen=True, kw_only=True):
     manifest_sha256: str
     backend: str
     accelerator: str
+    gate: str = ""
 
 
 class ClockReading(msgspec.Struct, frozen=True, kw_only=True):

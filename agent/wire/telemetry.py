@@ -25,9 +25,35 @@ EventKind = Literal[
 Text = Annotated[str, msgspec.Meta(max_length=500)]
 
 
+UpdateState = Literal[
+    "current",
+    "downloading",
+    "installed",
+    "waiting",
+    "gating",
+    "active",
+    "refused",
+    "rolled_back",
+    "failed",
+]
+
+
+class ModelProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far this camera is with push number `push`. "refused", "rolled_back": not tried again
+    until pushed anew; "failed": tried again later; "waiting": for standby. `why`: one line."""
+
+    state: UpdateState
+    push: int = 0
+    name: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    version: int = 0
+    percent: int = 0
+    why: Text = ""
+
+
 class DeviceStatus(Message, frozen=True, kw_only=True):
     """Retained on `up/%d/status`; the last will is the same with `online` false. `keys_order`: the
     newest order about keys that the recorder obeys, 0 while those of the provisioning hold.
+    `active_model`: name and version in the active slot. `update`: the newest push for this camera.
     `waiting`: why clips are not sent now ("waiting: link wwan0 metered"); "" when they are."""
 
     device_id: str
@@ -48,6 +74,10 @@ class DeviceStatus(Message, frozen=True, kw_only=True):
     rejected_clips: int = 0
     clock_trust: ClockTrust = "untrusted"
     keys_order: int = 0
+    hardware: Text = ""
+    groups: tuple[Text, ...] = ()
+    active_model: Text = ""
+    update: ModelProgress | None = None
     faults: tuple[Text, ...] = ()
     wall_ns: int = 0
 

@@ -8,12 +8,11 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-from agent.config_base import Section, bounded
+from agent.config.base import Contradiction, Section, bounded
 
 # A GPIO chip's label, a line's name, an LED's or an input device's name, as the kernel says them.
 KernelName: TypeAlias = Annotated[str, msgspec.Meta(max_length=200)]
 GestureName: TypeAlias = Literal["single", "double", "triple", "hold", "none"]
-Contradiction: TypeAlias = tuple[str, str, str]
 
 # Less than this between the longest pause and a hold, and a hand cannot tell them apart.
 _HOLD_OVER_PAUSE_S = 0.5
