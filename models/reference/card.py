@@ -4,8 +4,9 @@
 
 Reads from `--work` what the steps before left there: main.json and baseline.json (training),
 comparison.json (baseline and float, and INT8 if not in quantised.json), evaluation/ (the shipped
-artifact through the tagger, with degradations where they were asked for), and, where they are,
-evaluation-tflite/ and elsewhere.json (other footage). What was not measured says so.
+artifact through the tagger), evaluation-degraded/ (the same with degradations), and, where they
+are, evaluation-tflite/, elsewhere.json (other footage) and notes.md (what was special about this
+training). What was not measured says so.
 """
 
 from __future__ import annotations
@@ -61,13 +62,15 @@ def card_text(manifest: ModelManifest, work: Path, evaluation: Evaluation | None
     tflite = read_evaluation(work / "evaluation-tflite")
     values = {
         "title": f"{manifest.name}, version {manifest.version} ({manifest.semver})",
-        "training": _training(read_report(work, "main"), read_report(work, "baseline")),
+        "training": "\n".join(
+            [_training(read_report(work, "main"), read_report(work, "baseline")), *_notes(work)]
+        ),
         "backbone_parameters": _backbone_parameters(),
         "head_parameters": _head_parameters(manifest),
         "baseline": _against_baseline(comparison),
         "quantisation": _losses(manifest, quantised),
         "figures": _figures(evaluation, tflite),
-        "degraded": _degraded(evaluation),
+        "degraded": _degraded(read_evaluation(work / "evaluation-degraded") or evaluation),
         "elsewhere": _elsewhere(elsewhere),
     }
     text = _TEMPLATE.read_text(encoding="utf-8")
@@ -94,6 +97,11 @@ def _training(main: TrainingReport | None, baseline: TrainingReport | None) -> s
             f" {baseline.pictures_a_step} pictures, {baseline.cpu_min:.0f} CPU-minutes."
         )
     return "\n".join(lines)
+
+
+def _notes(work: Path) -> list[str]:
+    file = work / "notes.md"
+    return [file.read_text(encoding="utf-8").strip()] if file.is_file() else []
 
 
 def _against_baseline(comparison: Comparison | None) -> str:
@@ -219,6 +227,9 @@ def _degraded(evaluation: Evaluation | None) -> str:
         "| set | degradation | mild | strong |",
         "|---|---|---|---|",
     ]
+    for each in {s.name: s for s in evaluation.sets}.values():
+        plain = _shown(each.mean_average_precision, ".3f")
+        rows.append(f"| {each.name} | none | {plain} | {plain} |")
     found = {
         (each.set_name, each.degradation, each.strength): each.mean_average_precision
         for each in evaluation.degraded

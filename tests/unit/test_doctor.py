@@ -35,7 +35,7 @@ recipients_file = "{files}/recipients.txt"
 receipt_key_file = "{files}/receipt.pub.pem"
 custody_key_file = "{files}/custody.key"
 """
-BUNDLE = Path(__file__).resolve().parents[2] / "models" / "sightline-standin" / "1"
+BUNDLE = Path(__file__).resolve().parents[2] / "models" / "sightline-reference" / "1"
 
 
 @pytest.fixture
