@@ -30,6 +30,7 @@ UpdateState = Literal[
     "installed",
     "waiting",
     "gating",
+    "shadow",
     "active",
     "refused",
     "rolled_back",
