@@ -3,6 +3,7 @@
 PYTHON ?=
 VENV ?= .venv
 T ?= tests
+JOBS ?= 2
 FOOTAGE ?=
 FUZZ_S ?= 60
 ROUNDS ?= 30
@@ -34,8 +35,8 @@ setup: $(READY) ## set this machine up (Python packages, Mosquitto); other targe
 demo: $(READY) ## broker, collector and a camera on replayed footage: watch clips arrive (FOOTAGE=DIR)
 	@$(BIN)/python -m firmware_tools.demo $(if $(FOOTAGE),--footage "$(FOOTAGE)")
 
-test: $(READY_TEST) ## run the tests (T=tests/unit narrows)
-	@$(BIN)/python -m pytest $(T)
+test: $(READY_TEST) ## run the tests, two at a time (T=tests/unit narrows, JOBS=1 one after another)
+	@$(BIN)/python -m pytest $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist loadfile) $(T)
 
 check: lint types floors test ## what CI runs: lint, types, import floors, tests
 
@@ -64,14 +65,14 @@ fuzz: $(READY_FUZZ) ## look for bytes that break a decoder, for FUZZ_S seconds (
 kill-matrix: $(READY_TEST) ## kill, freeze and starve each program, ROUNDS times (SEED repeats a run)
 	@$(BIN)/python -m tests.kill_matrix --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
-docs: $(READY) ## write docs/configuration.md anew from agent/config.py
+docs: $(READY) ## write docs/configuration.md anew from the settings
 	@$(BIN)/python -m firmware_tools.config_reference
 
 clean: ## remove caches and logs of the set-up; environment and recordings stay
 	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find agent collector firmware_tools models tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(READY): $(PINS) firmware_tools/setup.sh
+$(READY): $(PINS) requirements/tools.txt firmware_tools/setup.sh
 	@PYTHON="$(PYTHON)" sh firmware_tools/setup.sh run "$(VENV)"
 	@echo "$(PYTHON)" > $(VENV)/made-with
 	@touch $@

@@ -161,6 +161,14 @@ def describe(status: RecorderStatus) -> str:
         mains = ", on mains" if status.on_mains else ""
         words.append(f"battery {status.battery_percent:.0f} %{mains}")
     words.append(f"clock {status.clock_trust}")
+    for name, said in (
+        ("pre-flight", status.preflight),
+        ("card", status.card_shown),
+        ("plan", status.plan),
+        ("scoring", status.scoring),
+    ):
+        if said:
+            words.append(f"{name}: {said}")
     words.extend(f"FAULT {fault}" for fault in status.faults)
     return "; ".join(words)
 

@@ -1,4 +1,5 @@
-"""Composition: which service gets which driver. The only place that knows both.
+"""Composition: how each service is put together. With `parts`, the only place that knows services
+and drivers.
 
 Imports are made where they are needed: a service must not carry the memory of what it does not
 use (the recorder no ONNX Runtime, the uplink no codec).
@@ -24,17 +25,22 @@ from agent.config import Settings
 from agent.drivers.clock_system import SystemClock
 from agent.errors import KeyFileError
 from agent.ipc.notify import Notifier
+from agent.parts import (
+    build_accelerator,
+    build_button,
+    build_camera,
+    build_card_reader,
+    build_indicator,
+    build_power,
+    build_surroundings,
+    build_thermal,
+)
 from agent.services.loop import Service, StopFlag, run_service
 from agent.storage.state_lock import hold_lock
 from agent.supervisor import Program, Supervisor
 
 if TYPE_CHECKING:
-    from agent.drivers.surroundings_linux import LinuxSurroundings
-    from agent.ports.accelerator import Accelerator
-    from agent.ports.camera import Camera
     from agent.ports.clock import Clock
-    from agent.ports.encoder import Encoder
-    from agent.ports.power import PowerSource
     from agent.services.keyring import Keyring
     from agent.services.model_keeper import ModelKeeper
     from agent.services.tagger_model import TaggerModel
@@ -91,56 +97,6 @@ def run_all(config_file: Path, settings: Settings) -> int:
     return 0
 
 
-def build_encoder(settings: Settings) -> Encoder:
-    """The encoder that `encoder.driver` names."""
-    from agent.drivers.encoder_x264 import X264Encoder
-
-    return X264Encoder(settings.encoder)
-
-
-def build_camera(settings: Settings, clock: Clock, *, lores_rate_hz: float) -> Camera:
-    """The camera that `camera.driver` names, not yet open."""
-    from agent.drivers.camera_replay import ReplayCamera
-
-    return ReplayCamera(
-        settings.camera, clock, build_encoder(settings), lores_rate_hz=lores_rate_hz
-    )
-
-
-def build_power(settings: Settings) -> PowerSource | None:
-    """What `power.driver` names; None for nothing."""
-    if settings.power.driver == "none":
-        return None
-    from agent.drivers.power_sysfs import SysfsPower
-
-    return SysfsPower(settings.power.supplies_dir)
-
-
-def build_surroundings(settings: Settings) -> LinuxSurroundings:
-    """What `[network]` is judged by. The power supply is asked only where a rule needs it: its
-    hardware may be slow."""
-    from agent.drivers.surroundings_linux import LinuxSurroundings
-
-    network = settings.network
-    return LinuxSurroundings(
-        settings.uplink.host,
-        network.metered_interfaces,
-        power=build_power(settings) if network.only_when_charging else None,
-    )
-
-
-def build_accelerator(settings: Settings) -> Accelerator:
-    """The accelerator that `tagger.accelerator` names, not yet open."""
-    tagger = settings.tagger
-    if tagger.accelerator == "fake":
-        from agent.drivers.accelerator_fake import FakeAccelerator
-
-        return FakeAccelerator()
-    from agent.drivers.accelerator_onnxruntime import OnnxRuntimeAccelerator
-
-    return OnnxRuntimeAccelerator(tagger.providers, tagger.threads)
-
-
 def load_configured_model(
     settings: Settings, first_span_id: int = 0, *, folder: Path | None = None, gate: str = ""
 ) -> TaggerModel:
@@ -175,11 +131,14 @@ def load_keyring(settings: Settings, clock: Clock) -> Keyring:
 
     trust = settings.trust
     receipt_key = load_public_key(trust.receipt_key_file, "collector's receipt key")
+    card_keys = []
+    if trust.card_key_file is not None:
+        card_keys = [load_public_key(trust.card_key_file, "key of scenario cards")]
     recipients = [str(each) for each in load_recipients(trust.recipients_file)]
     return Keyring(
         settings.paths.state_dir,
         settings.device.device_id,
-        pinned=pinned([receipt_key], recipients),
+        pinned=pinned([receipt_key], recipients, card_keys),
         custody_key=load_private_key(trust.custody_key_file, "custody key"),
         clock=clock,
     )
@@ -188,6 +147,9 @@ def load_keyring(settings: Settings, clock: Clock) -> Keyring:
 def _recorder(
     settings: Settings, context: zmq.Context[zmq.Socket[bytes]], _config_file: Path
 ) -> Service:
+    from agent.services.governing import Governing
+    from agent.services.hands import Hands
+    from agent.services.plan_book import PlanBook
     from agent.services.power_guard import PowerGuard
     from agent.services.recorder import Recorder
     from agent.storage.identity import next_boot
@@ -207,6 +169,14 @@ def _recorder(
         context=context,
         agent_version=__version__,
         power=PowerGuard(build_power(settings), settings.power),
+        governing=Governing(build_thermal(settings), settings.governor, clock),
+        plans=PlanBook(
+            settings.paths.state_dir,
+            settings.device.device_id,
+            trust=lambda: keyring.trust,
+            clock=clock,
+        ),
+        hands=Hands(build_button(settings), build_indicator(settings), settings.button, clock),
     )
 
 
@@ -215,6 +185,7 @@ def _tagger(
 ) -> Service:
     # BLAS threads would spin between frames: 30 % of a core for nothing (see ARCHITECTURE.md).
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from agent.services.looker import Looker
     from agent.services.tagger import TaggerService
 
     keeper = None
@@ -225,7 +196,14 @@ def _tagger(
         gate = "" if keeper is None else keeper.gate_line
         return load_configured_model(settings, first_span_id, gate=gate)
 
-    return TaggerService(context, settings.paths.runtime_dir, load, SystemClock(), keeper)
+    return TaggerService(
+        context,
+        settings.paths.runtime_dir,
+        load,
+        SystemClock(),
+        looker=Looker(build_card_reader(settings)),
+        keeper=keeper,
+    )
 
 
 def _model_keeper(

@@ -17,7 +17,7 @@ import msgspec
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from agent import app
+from agent import app, parts
 from agent.config import Settings
 from agent.core.network_gate import rules_of, why_wait
 from agent.core.picture import LORES_BYTES, LORES_HEIGHT, LORES_WIDTH, Rect
@@ -123,7 +123,7 @@ def _camera(settings: Settings, status: RecorderStatus | None) -> Finding:
         count = status.frames_captured
         state: State = "good" if count else "bad"
         return Finding(part="camera", state=state, fact=f"{count} frames since the recorder began")
-    camera = app.build_camera(settings, SystemClock(), lores_rate_hz=15.0)
+    camera = parts.build_camera(settings, SystemClock(), lores_rate_hz=15.0)
     info = camera.open()
     camera.close()
     return Finding(
@@ -135,7 +135,7 @@ def _camera(settings: Settings, status: RecorderStatus | None) -> Finding:
 
 def _encoder(settings: Settings) -> Finding:
     camera = settings.camera
-    encoder = app.build_encoder(settings)
+    encoder = parts.build_encoder(settings)
     encoder.open(camera.width, camera.height, float(camera.frame_rate_hz))
     name = encoder.name
     encoder.close()
@@ -151,8 +151,11 @@ def _model(settings: Settings) -> Finding:
             began_s = time.perf_counter()
             model.score(frame + 1, black, LORES_WIDTH, LORES_HEIGHT, whole)
             took_ms.append((time.perf_counter() - began_s) * 1e3)
-        ran = model.provenance
+        ran, instead_of = model.provenance, model.instead_of
     fact = f"{ran.name} {ran.semver} on {ran.accelerator}, {median(took_ms):.1f} ms a frame"
+    if instead_of:
+        remedy = f"tagger.allow_cpu lets it; mend {instead_of} for speed"
+        return Finding(part="model", state="warn", fact=fact, remedy=remedy)
     return Finding(part="model", state="good", fact=fact)
 
 
@@ -177,7 +180,7 @@ def _card(settings: Settings, status: RecorderStatus | None) -> Finding:
 
 
 def _power(settings: Settings) -> Finding:
-    source = app.build_power(settings)
+    source = parts.build_power(settings)
     if source is None:
         return Finding(part="power", state="good", fact="no battery is watched (power.driver)")
     now, rule = source.read(), settings.power
@@ -301,7 +304,7 @@ def _broker(settings: Settings) -> Finding:
 
 
 def _network(settings: Settings) -> Finding:
-    sensor = app.build_surroundings(settings)
+    sensor = parts.build_surroundings(settings)
     sensor.settle(CONNECT_TIMEOUT_S)
     now = sensor.read()
     cost = {True: ", metered", False: "", None: ", perhaps metered"}[now.is_metered]

@@ -44,6 +44,14 @@ class EncoderError(AgentError):
     """The encoder refused its settings or a frame."""
 
 
+class ButtonError(AgentError):
+    """The button cannot be opened, or has gone."""
+
+
+class IndicatorError(AgentError):
+    """Lamps or motor cannot be opened, or refuse to be set."""
+
+
 class AcceleratorError(AgentError):
     """The accelerator is missing, refused the model or failed on a picture."""
 
@@ -82,6 +90,10 @@ class WireError(AgentError):
 
 class OrderError(AgentError):
     """An order of the server that is not obeyed; `what` is the reason."""
+
+
+class CardError(AgentError):
+    """A scenario card that is not believed; `what` says what was shown instead."""
 
 
 class ControlError(AgentError):

@@ -1,6 +1,7 @@
 """Makes the server's orders to cameras: numbered, signed, durable in `<store_dir>/orders/`.
 
     <device_id>.request.jws     the newest request
+    <device_id>.plan.jws        the newest session plan
     <device_id>.keys.json       the orders about keys since the provisioning, oldest first
 
 A number is one above the last, and never below the clock's milliseconds: so a folder that was lost
@@ -25,6 +26,7 @@ from agent.crypto.trust import public_key, public_text
 from agent.errors import OrderError, WireError
 from agent.storage import atomic
 from agent.wire.codec import decode, encode
+from agent.wire.declaration import Declaration
 from agent.wire.ids import parse_clip_id
 from agent.wire.orders import (
     MAX_KEY_ORDERS,
@@ -32,26 +34,29 @@ from agent.wire.orders import (
     KeyOrders,
     KeysOrder,
     Order,
+    PlanOrder,
     RequestOrder,
 )
-from agent.wire.topics import down_keys, down_request
+from agent.wire.topics import down_keys, down_plan, down_request
 
 ORDERS_DIR = "orders"
-_REQUEST_SUFFIX, _KEYS_SUFFIX = ".request.jws", ".keys.json"
+_REQUEST_SUFFIX, _PLAN_SUFFIX, _KEYS_SUFFIX = ".request.jws", ".plan.jws", ".keys.json"
 _NS_PER_MS = 1_000_000
 
-AnyOrder = TypeVar("AnyOrder", RequestOrder, KeysOrder)
+AnyOrder = TypeVar("AnyOrder", RequestOrder, KeysOrder, PlanOrder)
 
 
 class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
     """What an order about keys is to change; what is not named stays. `recipients`: None for no
-    change. Receipt keys as base64url text to add, by thumbprint to take away."""
+    change. Receipt keys as base64url text to add, by thumbprint to take away. `card_keys`: all
+    that count from now on, None for no change."""
 
     recipients: tuple[str, ...] | None = None
     add_receipt_keys: tuple[str, ...] = ()
     retire: tuple[str, ...] = ()
     revoke: tuple[str, ...] = ()
     new_custody_key: bool = False
+    card_keys: tuple[str, ...] | None = None
 
 
 class OrderDesk:
@@ -72,15 +77,27 @@ class OrderDesk:
         for clip_id in clip_ids:
             _check_clip(clip_id, device_id)
         file = self._folder / f"{device_id}{_REQUEST_SUFFIX}"
-        before = None
-        if file.exists():
-            before = _payload(file, _text(file).strip(), RequestOrder)
         order = RequestOrder(
             device_id=device_id,
-            seq=self._next_seq(before),
+            seq=self._next_seq(_before(file, RequestOrder)),
             issued_wall_ns=self._now_ns,
             expires_wall_ns=self._now_ns + life_ns,
             clip_ids=tuple(clip_ids),
+        )
+        self._write(file, self._signer.sign(encode(order)).encode("ascii"))
+        return order
+
+    def plan(self, device_id: str, declared: Declaration, life_ns: int) -> PlanOrder:
+        """Declare this camera's sessions until it expires, in place of the plan before; nothing
+        declared takes it back. Raises OrderError."""
+        self._check(device_id, life_ns)
+        file = self._folder / f"{device_id}{_PLAN_SUFFIX}"
+        order = PlanOrder(
+            device_id=device_id,
+            seq=self._next_seq(_before(file, PlanOrder)),
+            issued_wall_ns=self._now_ns,
+            expires_wall_ns=self._now_ns + life_ns,
+            declared=declared,
         )
         self._write(file, self._signer.sign(encode(order)).encode("ascii"))
         return order
@@ -137,6 +154,9 @@ class OrderDesk:
         if not recipients:
             raise OrderError("the first order must name the recipients", remedy="--recipients FILE")
         generation = 0 if before is None else before.custody_generation
+        card_keys = change.card_keys
+        if card_keys is None and before is not None:
+            card_keys = before.card_keys
         return KeysOrder(
             device_id=device_id,
             seq=self._next_seq(before),
@@ -146,6 +166,7 @@ class OrderDesk:
             receipt_keys=tuple(text for kid, text in by_kid.items() if kid not in going),
             revoked=tuple(dict.fromkeys((*old_revoked, *change.revoke))),
             custody_generation=generation + change.new_custody_key,
+            card_keys=card_keys,
         )
 
     def _next_seq(self, before: Order | None) -> int:
@@ -167,7 +188,7 @@ class OrderDesk:
 
 def topic_of(name: str) -> str | None:
     """Where the order in the file `name` is published; None when it is no order's file."""
-    for suffix, topic in ((_REQUEST_SUFFIX, down_request), (_KEYS_SUFFIX, down_keys)):
+    for suffix, topic in _TOPICS.items():
         device_id = name.removesuffix(suffix)
         if device_id != name and re.fullmatch(ID_PATTERN, device_id):
             return topic(device_id)
@@ -190,6 +211,11 @@ def _text(file: Path) -> str:
         raise OrderError(f"{file} cannot be read ({exc})", remedy="restore it") from exc
 
 
+def _before(file: Path, kind: type[AnyOrder]) -> AnyOrder | None:
+    """The order that `file` holds already, if there is one."""
+    return _payload(file, _text(file).strip(), kind) if file.exists() else None
+
+
 def _payload(file: Path, token: str, kind: type[AnyOrder]) -> AnyOrder:
     """What we signed ourselves before; the folder is ours alone."""
     try:
@@ -200,3 +226,6 @@ def _payload(file: Path, token: str, kind: type[AnyOrder]) -> AnyOrder:
     except (WireError, ValueError, IndexError) as exc:
         raise OrderError(f"{file} is damaged ({exc})", remedy="restore it, or delete it") from exc
     return order
+
+
+_TOPICS = {_REQUEST_SUFFIX: down_request, _PLAN_SUFFIX: down_plan, _KEYS_SUFFIX: down_keys}

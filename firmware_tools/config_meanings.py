@@ -38,9 +38,37 @@ AGENT = {
     "recorder.writer_queue_s": (
         "Footage held in memory while the card stalls, before a gap is noted."
     ),
-    "tagger.accelerator": "What runs the model. `fake` is for tests.",
+    "recorder.require_plan": (
+        "Start nothing unless a session plan of the server is in force (see docs/cards.md)."
+    ),
+    "recorder.least_card_minutes": (
+        "With less room on the card the pre-flight says that the camera is not fit; it records."
+    ),
+    "cards.read": "Look for scenario cards in the model's pictures (see docs/cards.md).",
+    "cards.before_start_s": "A card holds for a session that is started within this time.",
+    "cards.after_start_s": "A card that is shown so soon after the start counts as well.",
+    "tagger.accelerator": (
+        "What runs the model: ONNX Runtime, TensorFlow Lite, or TensorFlow Lite with a model "
+        "compiled for the Edge TPU. `fake` is for tests."
+    ),
     "tagger.providers": (
-        "ONNX Runtime's execution providers. One that is missing is an error, never a silent CPU."
+        "ONNX Runtime's execution providers, in order. One that is missing or takes no operation "
+        "is an error, never a silent CPU. The CPU, listed last, runs what the others leave over."
+    ),
+    "tagger.provider_options": (
+        "Options of a provider, as text: `[tagger.provider_options.TensorrtExecutionProvider]`. "
+        "One that the installed provider does not have is an error."
+    ),
+    "tagger.delegate": (
+        "A TFLite delegate: the library's name, or its absolute path; none for the CPU, "
+        "`libedgetpu.so.1` if nothing else is named for `edgetpu`."
+    ),
+    "tagger.delegate_options": (
+        "Options of the delegate, as text; it refuses those it does not know."
+    ),
+    "tagger.allow_cpu": (
+        "Where provider or delegate is missing or takes nothing, run on the CPU. Status, log and "
+        "label sheets then say what ran instead of what."
     ),
     "tagger.threads": "CPU threads of the model.",
     "tagger.bundle": "A model bundle's folder, instead of the active slot under `state_dir`.",
@@ -85,6 +113,9 @@ AGENT = {
     "trust.custody_key_file": (
         "The camera's custody key (Ed25519, PEM): what signs the footage's origin."
     ),
+    "trust.card_key_file": (
+        "Who signs scenario cards; none: cards are ignored until an order about keys names one."
+    ),
     "models.root_file": (
         "The root of trust of pushed models, from the image; without it none is taken."
     ),
@@ -117,6 +148,35 @@ AGENT = {
         "Below this charge, off mains, the session is closed cleanly and none is started."
     ),
     "power.hysteresis_percent": "So far above a threshold the charge must rise to count as above.",
+    "governor.driver": "What measures the board. `sysfs` is the kernel's own; `none`: nothing.",
+    "governor.warm_c": "From this many degrees on every second frame is scored.",
+    "governor.hot_c": "From this many degrees on none is scored.",
+    "governor.hysteresis_c": "How far below it must cool before scoring takes up again.",
+    "governor.battery_below_percent": (
+        "With less charge, and not on mains, every second frame is scored; 0: never mind."
+    ),
+    "governor.hysteresis_percent": "How far above it must charge before scoring takes up again.",
+    "governor.hold_s": "How long it must stay better before scoring goes up one step.",
+    "button.driver": (
+        "Where presses come from. `pipe` is for a desk: write `down` and `up` into"
+        " `<runtime_dir>/button.fifo`, each with its CLOCK_BOOTTIME ns after it or without."
+    ),
+    "button.start": "The gesture that starts a session; it counts from the first press.",
+    "button.stop": "The gesture that ends the session; it counts when it is complete.",
+    "button.mark": "The gesture that marks the moment of its first edge.",
+    "button.mute": "The gesture that will mute the sound; refused while no sound is recorded.",
+    "button.pause_s": "Presses with a shorter pause between them belong together.",
+    "button.hold_s": "A press this long is a hold; a shorter one, however slow, is a press.",
+    "indicator.driver": (
+        "What lights the lamps. `sysfs`: LEDs of the kernel, and a motor that is one."
+    ),
+    "indicator.red": "The red lamp: the LED's name.",
+    "indicator.green": "The green lamp: the LED's name.",
+    "indicator.motor": "The vibration motor: the LED's name.",
+    "indicator.leds_dir": "Where the kernel shows its LEDs.",
+    "indicator.card_low_minutes": (
+        "With room for fewer minutes than this, the indicator says that the card is nearly full."
+    ),
     "supervisor.watchdog_s": (
         "`sightline-agent run` kills and restarts a service that was silent for so long."
     ),

@@ -77,6 +77,8 @@ def _allowed(kind: inspect.Type) -> str:
         return ", ".join(f'`"{value}"`' for value in kind.values)
     if isinstance(kind, (inspect.VarTupleType, inspect.CollectionType)):
         return f"list of {_allowed(kind.item_type)}"
+    if isinstance(kind, inspect.DictType):
+        return f"table of {_allowed(kind.value_type)}"
     if isinstance(kind, inspect.BoolType):
         return "`true`, `false`"
     if isinstance(kind, (inspect.IntType, inspect.FloatType)):
@@ -99,6 +101,8 @@ def _default(field: inspect.Field) -> str:
         return f"`{str(value).lower()}`"
     if isinstance(value, (int, float)):
         return f"`{_number(value)}`"
+    if isinstance(value, dict):
+        return "`{}`"
     if isinstance(value, tuple):
         return "`[" + ", ".join(f'"{entry}"' for entry in value) + "]`"
     return f'`"{value}"`'

@@ -169,9 +169,14 @@ set_up_run() {
     find_python
     make_environment
     install_pins "requirements/py$version.txt"
+    install_pins requirements/tools.txt
     install_ourselves
     "$venv/bin/python" -c 'import av, cryptography, google_crc32c, msgspec, numpy, onnxruntime
-import paho.mqtt, pyrage, zmq' >>"$log" 2>&1 || fail "a Python package does not load: see $log"
+import paho.mqtt, pyrage, zmq
+try:
+    import tflite_runtime.interpreter
+except ImportError:
+    import ai_edge_litert.interpreter' >>"$log" 2>&1 || fail "a Python package does not load: see $log"
     say "Set up."
 }
 
@@ -180,6 +185,7 @@ set_up_test() {
     for program in age ffmpeg strace; do
         command -v "$program" >/dev/null || apt_install "$program"
     done
+    command -v cc >/dev/null || apt_install gcc libc6-dev # a TFLite delegate is compiled
     install_pins requirements/dev.txt
     "$venv/bin/python" -m pip check >>"$log" 2>&1 || fail "the packages do not fit together: see $log"
     say "Set up for the tests."

@@ -12,6 +12,7 @@ from agent.errors import AgentError
 # One module a group of commands, imported when it is named. It has `SUMMARY`, one line, and
 # `add_commands(commands)`, which adds parsers with `run=`: options -> exit code.
 GROUPS = {
+    "card": "firmware_tools.card_command",
     "keys": "firmware_tools.keys_command",
     "model": "firmware_tools.model_command",
 }

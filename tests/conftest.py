@@ -1,14 +1,23 @@
-"""Fixtures for all tests: a throw-away fleet, and a real Mosquitto that serves it."""
+"""For all tests: a throw-away fleet, a real Mosquitto that serves it, and whose turn it is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from firmware_tools.dev_fleet import Fleet, make_fleet
 from firmware_tools.local_broker import LocalBroker
+from tests.turns import turn
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """One test, with the fixtures it sets up and takes down."""
+    alone = item.get_closest_marker("alone") is not None
+    with turn(item.config.rootpath / "build" / "turns", alone=alone):
+        return (yield)
 
 
 @pytest.fixture

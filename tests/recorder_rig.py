@@ -18,6 +18,7 @@ import zmq
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent import config
+from agent.core.indication_table import Confirmation
 from agent.crypto.custody import fragments_kept, verify_chain
 from agent.crypto.jws import Signer
 from agent.crypto.seal import Sealer
@@ -25,7 +26,15 @@ from agent.drivers.camera_fake import FakeCamera
 from agent.ipc import sockets
 from agent.ipc.control import ask
 from agent.ipc.messages import ControlReply, MarkRequest, StartRequest, StatusRequest, StopRequest
+from agent.ports.button import Button
+from agent.ports.clock import Clock
+from agent.ports.indicator import Indicator
 from agent.ports.power import PowerSource
+from agent.ports.thermal import ThermalSensor
+from agent.services.governing import Governing
+from agent.services.hands import Hands
+from agent.services.keyring import Keyring
+from agent.services.plan_book import PlanBook
 from agent.services.power_guard import PowerGuard
 from agent.services.recorder import Recorder
 from agent.services.vault import Vault
@@ -142,6 +151,24 @@ def make_vault(
     return vault
 
 
+class HeardHands(Hands):
+    """Remembers what the wearer was told."""
+
+    def __init__(
+        self,
+        button: Button | None,
+        indicator: Indicator | None,
+        settings: config.Button,
+        clock: Clock,
+    ) -> None:
+        super().__init__(button, indicator, settings, clock)
+        self.confirmed: list[Confirmation] = []
+
+    def confirm(self, what: Confirmation) -> None:
+        self.confirmed.append(what)
+        super().confirm(what)
+
+
 class Rig:
     """A recorder that a test steps by hand; its camera and writer run on their own threads.
 
@@ -160,6 +187,12 @@ class Rig:
         free_bytes: Callable[[], int] | None = lambda: 1 << 40,
         retention: config.Retention | None = None,
         power: PowerSource | None = None,
+        thermal: ThermalSensor | None = None,
+        keyring: Keyring | None = None,
+        plans: PlanBook | None = None,
+        score_in_standby: bool = True,
+        button: Button | None = None,
+        indicator: Indicator | None = None,
         **recorder: float,
     ) -> None:
         self.folder = folder
@@ -172,11 +205,13 @@ class Rig:
             paths=config.Paths(state_dir=folder / "state", runtime_dir=folder / "r"),
             recorder=config.Recorder(**values),
             retention=retention or config.Retention(),
+            tagger=config.Tagger(score_in_standby=score_in_standby),
         )
         self.camera = FakeCamera(self.clock)
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._sockets: list[zmq.Socket[bytes]] = []
         self._closed = False
+        self.hands = HeardHands(button, indicator, self.settings.button, self.clock)
         self.recorder = Recorder(
             self.settings,
             camera=self.camera,
@@ -189,8 +224,17 @@ class Rig:
             fsync=fsync,
             free_bytes=free_bytes,
             power=PowerGuard(power, self.settings.power, every_s=0.01),
+            governing=Governing(thermal, self.settings.governor, self.clock, every_s=0.01),
+            keyring=keyring,
+            plans=plans,
+            hands=self.hands,
         )
         self.until(lambda: self.recorder.status().frames_captured > 0)
+
+    @property
+    def card_answers(self) -> list[Confirmation]:
+        """What the wearer was told of cards (and of anything refused)."""
+        return [each for each in self.hands.confirmed if each in ("card", "refused")]
 
     def connect(self, kind: int, name: str) -> zmq.Socket[bytes]:
         """A socket to the recorder, closed with the rig."""

@@ -18,7 +18,7 @@ from agent.crypto import jws
 from agent.crypto.keys import b64url, thumbprint
 from agent.errors import CustodyError, OrderError, WireError
 from agent.wire.codec import decode_union
-from agent.wire.orders import MAX_ORDER_CHARS, KeysOrder, Order, RequestOrder
+from agent.wire.orders import MAX_ORDER_CHARS, KeysOrder, Order, PlanOrder, RequestOrder
 
 
 class Retired(msgspec.Struct, frozen=True):
@@ -30,7 +30,8 @@ class Retired(msgspec.Struct, frozen=True):
 
 class Trust(msgspec.Struct, frozen=True, kw_only=True):
     """`seq`: of the newest order in it, 0 for the pinned keys alone. `floor_wall_ns`: the latest
-    time that an order in it was issued. Keys by thumbprint; `recipients` as age1... text."""
+    time that an order in it was issued. Keys by thumbprint; `recipients` as age1... text.
+    `card_keys` sign scenario cards and nothing else."""
 
     receipt_keys: dict[str, Ed25519PublicKey]
     recipients: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
     seq: int = 0
     floor_wall_ns: int = 0
     custody_generation: int = 0
+    card_keys: dict[str, Ed25519PublicKey] = {}
 
     def age_recipients(self) -> list[pyrage.x25519.Recipient]:
         return [pyrage.x25519.Recipient.from_str(text) for text in self.recipients]
@@ -52,10 +54,16 @@ class Answer(msgspec.Struct, frozen=True):
     until_wall_ns: int | None
 
 
-def pinned(receipt_keys: Sequence[Ed25519PublicKey], recipients: Sequence[str] = ()) -> Trust:
+def pinned(
+    receipt_keys: Sequence[Ed25519PublicKey],
+    recipients: Sequence[str] = (),
+    card_keys: Sequence[Ed25519PublicKey] = (),
+) -> Trust:
     """The trust that a provisioning gives."""
     return Trust(
-        receipt_keys={thumbprint(key): key for key in receipt_keys}, recipients=tuple(recipients)
+        receipt_keys=_by_kid(receipt_keys),
+        recipients=tuple(recipients),
+        card_keys=_by_kid(card_keys),
     )
 
 
@@ -107,7 +115,10 @@ def followed(trust: Trust, token: str, device_id: str) -> Trust:
             raise OrderError(
                 f"keys order {order.seq} refused: {text[:70]} is no age public key"
             ) from exc
-    in_force = {thumbprint(key): key for key in keys}
+    in_force = _by_kid(keys)
+    card_keys = trust.card_keys
+    if order.card_keys is not None:
+        card_keys = _by_kid([_public_key(text, order.seq) for text in order.card_keys])
     revoked = trust.revoked | frozenset(order.revoked)
     if revoked & in_force.keys():
         raise OrderError(f"keys order {order.seq} refused: it names a key that is revoked")
@@ -129,6 +140,7 @@ def followed(trust: Trust, token: str, device_id: str) -> Trust:
         seq=order.seq,
         floor_wall_ns=max(trust.floor_wall_ns, order.issued_wall_ns),
         custody_generation=max(trust.custody_generation, order.custody_generation),
+        card_keys=card_keys,
     )
 
 
@@ -156,6 +168,10 @@ def public_key(text: str) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(text + "="))
 
 
+def _by_kid(keys: Sequence[Ed25519PublicKey]) -> dict[str, Ed25519PublicKey]:
+    return {thumbprint(key): key for key in keys}
+
+
 def _public_key(text: str, seq: int) -> Ed25519PublicKey:
     try:
         return public_key(text)
@@ -172,4 +188,4 @@ def _order_key(kid: str, trust: Trust) -> Ed25519PublicKey | None:
     return key
 
 
-_KINDS: dict[type[Order], str] = {RequestOrder: "request", KeysOrder: "keys"}
+_KINDS: dict[type[Order], str] = {RequestOrder: "request", KeysOrder: "keys", PlanOrder: "plan"}

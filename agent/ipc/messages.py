@@ -17,7 +17,8 @@ class FrameHeader(msgspec.Struct, frozen=True, array_like=True):
     """First part of a `frames` message; the second is LORES_BYTES of I420, 640x360, planes packed.
 
     The picture really seen lies in the rectangle `active_*` (pixels); outside it is black padding.
-    `seq` counts all frames that were due, so that a hole shows as a jump.
+    `seq` counts all frames that were due, so that a hole shows as a jump. `score`: the model is to
+    see it. `look`: it is to be looked at for scenario cards and the lens's state.
     """
 
     seq: int
@@ -26,14 +27,18 @@ class FrameHeader(msgspec.Struct, frozen=True, array_like=True):
     active_y: int
     active_width: int
     active_height: int
+    score: bool = True
+    look: bool = False
 
 
 class ModelReady(msgspec.Struct, frozen=True, tag="model"):
-    """Sent when the tagger connects and when the model changes; scores that follow are by it."""
+    """Sent when the tagger connects and when the model changes; scores that follow are by it.
+    After a gap of more than `max_gap_ms` between frames the model begins anew."""
 
     provenance: ModelProvenance
     labels: tuple[str, ...]
     frame_rate_hz: float
+    max_gap_ms: int = 0
 
 
 class FrameScores(msgspec.Struct, frozen=True, tag="scores"):
@@ -84,8 +89,32 @@ class TaggerFault(msgspec.Struct, frozen=True, tag="tagger_fault"):
     text: str
 
 
+class CodeSeen(msgspec.Struct, frozen=True, tag="code"):
+    """A QR code in the frame at `pts_ns`. Whether it is a scenario card is the recorder's to say:
+    it has the keys."""
+
+    pts_ns: int
+    text: Annotated[str, msgspec.Meta(max_length=512)]
+
+
+class LensSeen(msgspec.Struct, frozen=True, tag="lens"):
+    """How the frame at `pts_ns` looks; see agent.core.lens."""
+
+    pts_ns: int
+    spread: float
+    sharpness: float
+
+
 TaggerMessage = (
-    ModelReady | FrameScores | SpanOpened | SpanClosed | SpanSoFar | Watermark | TaggerFault
+    ModelReady
+    | FrameScores
+    | SpanOpened
+    | SpanClosed
+    | SpanSoFar
+    | Watermark
+    | TaggerFault
+    | CodeSeen
+    | LensSeen
 )
 
 Declared = dict[
@@ -128,7 +157,12 @@ class RecorderStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The recorder's state as one snapshot. Byte and frame counts since its start.
 
     `card_minutes_left`: how long the card still takes footage at the present rate, clips that have
-    a receipt counted as room. `battery_percent`, `on_mains`: None where nothing knows."""
+    a receipt counted as room. `battery_percent`, `on_mains`: None where nothing knows.
+    `indication`: the state that the wearer's indicator shows, by its name in the table.
+
+    For a person, and without what a card or plan declares: `card_shown`, the last scenario card or
+    other QR code; `plan`, the session plan; `preflight`, whether the camera is fit to record, and
+    why not; `scoring`, why fewer frames are scored than are due, "" when all are."""
 
     device_id: str
     agent_version: str
@@ -154,7 +188,12 @@ class RecorderStatus(msgspec.Struct, frozen=True, kw_only=True):
     battery_percent: float | None = None
     on_mains: bool | None = None
     keys_order: int = 0
+    indication: str = ""
     faults: tuple[str, ...] = ()
+    card_shown: str = ""
+    plan: str = ""
+    preflight: str = ""
+    scoring: str = ""
 
 
 class ControlReply(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,8 +8,9 @@ from agent.errors import CameraError
 from agent.ports.camera import Packet
 
 _NS_PER_S = 1_000_000_000
-# A press is acted on a little after its first edge: so long must the ring reach back further.
-PRESS_LATENCY_S = 1.0
+# A press is acted on after its first edge: a slow hand's double press, and the pause that tells it
+# from a triple one. So long must the ring reach back further.
+PRESS_LATENCY_S = 5.0
 MAX_RING_BYTES = 48 * 1024 * 1024
 
 
@@ -52,7 +53,7 @@ class GopRing:
 
     @property
     def bytes(self) -> int:
-        """Bytes of H.264 held, up to a second more than a press would be given."""
+        """Bytes of H.264 held, up to PRESS_LATENCY_S more than a press would be given."""
         return self._bytes
 
     def push(self, packet: Packet) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -24,17 +24,32 @@ class AcceleratorDescription(msgspec.Struct, frozen=True, kw_only=True):
     """What really runs, as the runtime itself reports it: never what was asked for.
 
     `device`: provider, delegate or chip. `variant`: the artifact's. `runtime`: library and version.
+    `instead_of`: what was asked for and does not run, where the settings allow the CPU instead.
     """
 
     backend: str
     device: str
     variant: str
     runtime: str
+    instead_of: str = ""
 
     @property
     def line(self) -> str:
         """One line for the label sheet, the log and `doctor`."""
-        return f"{self.device} ({self.runtime}, {self.variant})"
+        instead = f" instead of {self.instead_of}" if self.instead_of else ""
+        return f"{self.device}{instead} ({self.runtime}, {self.variant})"
+
+
+def device_shares(operations: Mapping[str, int]) -> str:
+    """What runs a model, from the operations that each device runs, as one text.
+
+    "NPU" where it runs all, else "NPU 50/52 + CPU 2/52": a device that was asked for and does
+    next to nothing shows in every place that names it.
+    """
+    if len(operations) == 1:
+        return next(iter(operations))
+    total = sum(operations.values())
+    return " + ".join(f"{device} {count}/{total}" for device, count in operations.items())
 
 
 class Accelerator(ABC):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import zmq
 
 from agent.config import Settings
+from agent.core.indication import Facts
 from agent.core.label_book import LabelBook
 from agent.crypto.jws import Signer
 from agent.crypto.seal import Sealer
@@ -22,28 +23,26 @@ from agent.ports.camera import Camera, CameraLost, LoresFrame, Packet
 from agent.ports.clock import Clock
 from agent.services.capture import CameraOpened, CameraPump, Captured, PictureDropped
 from agent.services.control_desk import ControlDesk
+from agent.services.declarations import Declarations
 from agent.services.event_outbox import HIGH_WATER, EventOutbox
+from agent.services.fault_book import FaultBook
+from agent.services.governing import Governing
+from agent.services.hands import Hands
 from agent.services.housekeeping import Housekeeper
-from agent.services.keyring import KeyNote, Keyring
+from agent.services.keyring import Keyring
+from agent.services.plan_book import PlanBook
 from agent.services.power_guard import PowerGuard
 from agent.services.recording import Recording
 from agent.services.recovery import Recovered, recover_all
 from agent.services.resuming import CutSession, session_to_resume, session_under_way
 from agent.services.session_track import Names
+from agent.services.start_desk import StartDesk
+from agent.services.status_report import StatusReport
 from agent.services.tagger_link import TaggerLink
 from agent.services.vault import Vault
 from agent.services.waker import Waker
-from agent.services.writer import (
-    CardState,
-    CardWriter,
-    ClipFailed,
-    ClipLeft,
-    ClipThinned,
-    FragmentKept,
-    RecordLeft,
-    Result,
-    TidyJob,
-)
+from agent.services.writer import CardWriter
+from agent.services.writer_news import WriterNews
 from agent.storage.atomic import Fsync
 from agent.storage.identity import Identity
 from agent.storage.recorder_state import RecorderState
@@ -54,13 +53,14 @@ log = logging.getLogger("recorder")
 
 _CAPTURED_A_STEP = 64
 _STATUS_EVERY_NS = 1_000_000_000
-_TIDY_EVERY_NS = 5_000_000_000
-_LATELY_NS = 10_000_000_000
-_ANSWER_NS = 2_000_000_000
 # At the end of the service labels get this long, then the clip closes with what is known.
 _LAST_GRACE_NS = 1_000_000_000
 _CLOSE_TURNS = 600
 _CLOSE_TURN_S = 0.02
+# Parts without which a start press is refused.
+_NEEDED = ("camera", "card", "power")
+# The newest packet is this much behind the present at most, so the pre-roll is never whole by more.
+_PRE_ROLL_LAG_S = 0.2
 
 
 class Recorder:
@@ -88,35 +88,31 @@ class Recorder:
         fsync: Fsync = os.fsync,
         free_bytes: Callable[[], int] | None = None,
         power: PowerGuard | None = None,
+        governing: Governing | None = None,
+        plans: PlanBook | None = None,
+        hands: Hands | None = None,
     ) -> None:
         self._settings, self._clock = settings, clock
         self._power = power or PowerGuard(None, settings.power)
-        device_id = settings.device.device_id
+        self._governing = governing or Governing(None, settings.governor, clock)
+        self._hands = hands or Hands(None, None, settings.button, clock)
         self._names = Names(
-            device_id, identity.epoch, identity.boot, agent_version, identity.os_boot
+            settings.device.device_id,
+            identity.epoch,
+            identity.boot,
+            agent_version,
+            identity.os_boot,
         )
-        self._vault = vault = Vault(
-            spool=Spool(settings.paths.state_dir, fsync=fsync),
-            state=RecorderState(settings.paths.state_dir, fsync=fsync),
-            sealer=sealer,
-            signer=signer,
-            clock=clock,
-            boot_counter=identity.boot,
-            device_id=device_id,
-            agent_version=agent_version,
-            fsync=fsync,
-            keyring=keyring,
+        self._vault = vault = _vault(
+            self._names, settings, clock, sealer, signer, keyring=keyring, plans=plans, fsync=fsync
         )
         vault.spool.prepare()
         under_way = session_under_way(vault.state, identity.os_boot)
         recovered = recover_all(vault, os_boot=identity.os_boot)
         cut = session_to_resume(vault, under_way)
-        self._frames_written = 0
-        self._last_durable_pts_ns: int | None = None
-        self._card: CardState | None = None
-        self._faults: dict[str, str] = {}
-        self._next_status_ns = self._next_tidy_ns = 0
-        self._tidy_asked = self._closed = False
+        self._faults = FaultBook(self._tell_fault)
+        self._next_status_ns = 0
+        self._closed = False
         self._waker = Waker()
         self._bind(context)
         self._book: LabelBook[ModelProvenance] = LabelBook()
@@ -124,6 +120,14 @@ class Recorder:
         housekeeper = Housekeeper(vault.spool, vault.state, settings.retention, clock, free_bytes)
         self._writer = CardWriter(vault, housekeeper, self._waker.wake)
         self._recording = self._make_recording()
+        self._news = WriterNews(
+            self._writer, self._recording, self._outbox, self._faults, self._names
+        )
+        self._report = self._make_report()
+        declarations = Declarations(
+            settings, clock, keyring, plans, self._outbox.tell, self._hands.confirm
+        )
+        self._start_desk = StartDesk(declarations, self._recording, self._report.preflight_facts)
         self._desk = ControlDesk(self._control_socket, clock, self)
         self._pump = CameraPump(camera, clock, self._waker.wake)
         self._begin(recovered, cut)
@@ -134,7 +138,9 @@ class Recorder:
         happened = self._desk.answer()
         happened = self._take_captured(_CAPTURED_A_STEP) or happened
         happened = self._tagger.receive() or happened
-        happened = self._take_results() or happened
+        happened = self._news.take() or happened
+        if self._hands.step(self):
+            happened, self._recording.ended_by_itself = True, False
         happened = self._recording.tick() or happened
         self._tick()
         return happened
@@ -151,13 +157,15 @@ class Recorder:
         self._closed = True
         self._pump.close()
         self._power.close()
+        self._governing.close()
+        self._hands.close()
         while self._take_captured(_CAPTURED_A_STEP):
             pass
         self._recording.end_now("stopped")
         self._recording.labeller.hurry(_LAST_GRACE_NS)
         for _turn in range(_CLOSE_TURNS):
             self._tagger.receive()
-            self._take_results()
+            self._news.take()
             self._recording.tick()
             if self._recording.is_settled and self._writer.is_idle:
                 break
@@ -166,7 +174,7 @@ class Recorder:
             self.wait(_CLOSE_TURN_S)
         if not self._writer.close(timeout_s=_CLOSE_TURNS * _CLOSE_TURN_S):
             log.error("the card did not take everything in time: the rest is kept at next start")
-        self._take_results()
+        self._news.take()
         self._tick(force=True)
         for socket in (self._frames_socket, self._scores_socket, self._control_socket):
             socket.close(linger=0)
@@ -177,11 +185,11 @@ class Recorder:
         self, pts_ns: int, source: str, declared: dict[str, str]
     ) -> Callable[[], None]:
         """The start press; what is returned is to be called after the reply. Raises ControlError:
-        the camera gives nothing, the card is full, the battery is low, or a session is being
-        recorded."""
+        the camera gives nothing, the card is full, the battery is low, a session is being recorded,
+        or there is no session plan where one is compulsory."""
         if self._closed:
             raise ControlError("the recorder is stopping", remedy="start it again first")
-        for part in ("camera", "card", "power"):
+        for part in _NEEDED:
             if part in self._faults and self._recording.machine.state != "recording":
                 raise ControlError(f"not recording: {self._faults[part]}")
         # Each pre-roll waits in RAM for the card: presses must not pile them up on a stalled one.
@@ -191,62 +199,28 @@ class Recorder:
                 f"not recording: {waiting_s:.0f} s of footage wait for the card",
                 remedy="put in a faster card, this one has stalled",
             )
+        self._start_desk.check()
         labels = tuple(
             DeclaredLabel(key=key, value=value, source=source) for key, value in declared.items()
         )
-        return self._recording.start(pts_ns, labels)
+        take_pre_roll = self._recording.start(pts_ns, labels)
+        self._start_desk.started(pts_ns)
+        self._hands.confirm("start")
+        return take_pre_roll
 
     def stop_session(self, pts_ns: int) -> None:
         """Raises ControlError when nothing is being recorded."""
         self._recording.stop(pts_ns)
+        self._hands.confirm("stop")
 
     def mark(self, pts_ns: int, source: str) -> None:
         """Raises ControlError outside recording and post-roll."""
         self._recording.mark(pts_ns, source)
+        self._hands.confirm("mark")
 
     def status(self) -> RecorderStatus:
         """A snapshot, without touching the card."""
-        now = self._clock.boot_ns()
-        recording, model = self._recording, self._book.model
-        lately = self._book.view(
-            now - _LATELY_NS - _ANSWER_NS, now - _ANSWER_NS, silent=self._tagger.is_silent
-        )
-        faults = list(self._faults.values())
-        if self._book.fault is not None:
-            faults.append(self._book.fault)
-        return RecorderStatus(
-            device_id=self._names.device_id,
-            agent_version=self._names.agent_version,
-            state=recording.machine.state,
-            session_id=recording.session_id,
-            clip_id=None if recording.clip is None else recording.clip.clip_id,
-            recorded_s=recording.recorded_s,
-            pre_roll_ready_s=recording.ring.ready_s(now),
-            pre_roll_asked_s=self._settings.recorder.pre_roll_s,
-            pre_roll_bytes=recording.ring.bytes,
-            frames_captured=recording.frames_captured,
-            frames_written=self._frames_written,
-            last_durable_pts_ns=self._last_durable_pts_ns,
-            writer_queue_s=self._writer.queued_s,
-            writer_stalls=self._writer.stalls,
-            tagger=self._tagger.state,
-            model=None if model is None else f"{model.name} {model.semver}",
-            accelerator=None if model is None else model.accelerator,
-            coverage_lately=lately.share if lately.due else None,
-            clock_trust=self._clock.trust(),
-            free_bytes=0 if self._card is None else self._card.free_bytes,
-            card_minutes_left=self._card_minutes_left(),
-            battery_percent=self._power.reading.percent,
-            on_mains=self._power.reading.on_mains,
-            keys_order=self._vault.keys_order,
-            faults=tuple(text[:500] for text in faults),
-        )
-
-    def _card_minutes_left(self) -> float | None:
-        if self._card is None:
-            return None
-        rate = self._recording.byte_rate.per_s or self._settings.encoder.bitrate_kbps * 125
-        return self._card.room_bytes / rate / 60
+        return self._report.status(self._faults.lines(), self._start_desk)
 
     def _begin(self, recovered: list[Recovered], cut: CutSession | None) -> None:
         for item in recovered:
@@ -255,7 +229,10 @@ class Recorder:
             self._recording.resume(cut)
         self._writer.start()
         self._pump.start()
+        self._tagger.seen = self._start_desk.seen
         self._power.start(self._waker.wake)
+        self._governing.start()
+        self._hands.start(self._waker.wake)
 
     def _make_recording(self) -> Recording:
         return Recording(
@@ -266,6 +243,22 @@ class Recorder:
             clock=self._clock,
             tell=self._outbox.tell,
             tagger_is_silent=lambda: self._tagger.is_silent,
+        )
+
+    def _make_report(self) -> StatusReport:
+        return StatusReport(
+            self._settings,
+            self._names,
+            self._clock,
+            recording=self._recording,
+            book=self._book,
+            tagger=self._tagger,
+            writer=self._writer,
+            news=self._news,
+            vault=self._vault,
+            power=self._power,
+            governing=self._governing,
+            hands=self._hands,
         )
 
     def _bind(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
@@ -293,11 +286,12 @@ class Recorder:
     def _take(self, item: Captured) -> None:
         match item:
             case Packet():
-                self._faults.pop("camera", None)
+                self._faults.clear("camera")
                 self._recording.packet(item)
             case LoresFrame():
                 recording = self._recording.machine.session is not None
                 wanted = recording or self._settings.tagger.score_in_standby
+                self._tagger.look_often(self._start_desk.looks_often)
                 self._tagger.offer(item, wanted=wanted)
             case PictureDropped(pts_ns):
                 self._tagger.dropped(pts_ns)
@@ -307,68 +301,15 @@ class Recorder:
                 )
                 self._recording.info = info
             case CameraLost():
-                self._fault("camera", f"camera lost: {item.cause}")
+                self._faults.judge("camera", f"camera lost: {item.cause}")
+                self._start_desk.camera_lost()
                 self._recording.camera_lost(item)
-
-    def _take_results(self) -> bool:
-        results = self._writer.take_results()
-        for result in results:
-            self._note(result)
-        return bool(results)
-
-    def _note(self, result: Result) -> None:
-        match result:
-            case FragmentKept(key, end_pts_ns, frames):
-                self._frames_written += frames
-                self._last_durable_pts_ns = end_pts_ns
-                self._recording.durable(key, end_pts_ns)
-            case ClipLeft(key, clip_id, head, recovered) if head is not None:
-                self._outbox.tell(
-                    "recovered" if recovered else "clip_closed", None, clip_id, "", head
-                )
-                self._recording.clip_left(key)
-            case ClipLeft(key, clip_id):
-                self._recording.clip_gone(key, clip_id)
-            case ClipFailed():
-                self._fault(
-                    "writer", f"card refused clip {self._names.clip_id(result.key)}: {result.cause}"
-                )
-                self._recording.clip_failed(result)
-            case RecordLeft(session, session_id, head):
-                self._faults.pop("writer", None)
-                self._outbox.tell("clip_closed", session_id, f"{session_id}-record", "", head)
-                self._recording.record_left(session)
-            case CardState():
-                self._note_card(result)
-            case ClipThinned(clip_id, cause):
-                log.warning("clip %s %s", clip_id, cause)
-                self._outbox.tell("thinned", clip_id.rsplit("-", 1)[0], clip_id, cause)
-            case KeyNote(text, is_fault) if is_fault:
-                self._fault("keys", text)
-            case KeyNote(text):
-                self._faults.pop("keys", None)
-                self._outbox.tell("order", self._recording.session_id, None, text)
-
-    def _note_card(self, card: CardState) -> None:
-        self._card, self._tidy_asked = card, False
-        if card.is_full:
-            self._fault(
-                "card",
-                f"card full: {card.free_bytes // 2**20} MiB free, clips wait for the collector"
-                " (connect the camera, or put in a larger card)",
-            )
-            self._recording.card_full()
-        else:
-            self._faults.pop("card", None)
 
     def _note_power(self) -> None:
         """A low battery ends the session while there is power to close it."""
         charge = self._power.judge()
         for part, wanted in (("power", "stop"), ("charge", "warn")):
-            if charge == wanted:
-                self._fault(part, self._power.line())
-            else:
-                self._faults.pop(part, None)
+            self._faults.judge(part, self._power.line() if charge == wanted else "")
         if charge == "stop" and self._recording.machine.session is not None:
             log.warning("the session is closed before the power goes")
             self._recording.end_now("low_battery")
@@ -377,23 +318,68 @@ class Recorder:
     def _tick(self, *, force: bool = False) -> None:
         now = self._clock.boot_ns()
         if self._pump.fault:
-            self._fault("camera", self._pump.fault)
+            self._faults.judge("camera", self._pump.fault)
         self._note_power()
-        if self._recording.machine.blocked:
-            self._fault("queue", "card too slow: footage is being lost, see the gaps")
-        else:
-            self._faults.pop("queue", None)
-        if now >= self._next_tidy_ns and not self._tidy_asked and not self._closed:
-            self._next_tidy_ns = now + _TIDY_EVERY_NS
-            self._tidy_asked = True
-            self._writer.submit(TidyJob())
+        self._tagger.govern(self._governing.judge(self._power.reading))
+        blocked = self._recording.machine.blocked
+        self._faults.judge(
+            "queue", "card too slow: footage is being lost, see the gaps" if blocked else ""
+        )
+        self._faults.judge("preflight", self._start_desk.fault())
+        for part, line in self._hands.faults().items():
+            self._faults.judge(part, line)
+        self._hands.show(self._facts(now))
+        if not self._closed:
+            self._news.ask_to_tidy(now)
         if now >= self._next_status_ns or force:
             self._next_status_ns = now + _STATUS_EVERY_NS
             self._outbox.show(self.status())
         self._outbox.send()
 
-    def _fault(self, part: str, text: str) -> None:
-        if self._faults.get(part) != text:
-            self._faults[part] = text
-            log.error("%s", text)
-            self._outbox.tell("fault", self._recording.session_id, None, text)
+    def _facts(self, now_ns: int) -> Facts:
+        """What the wearer is shown."""
+        recording, faults = self._recording, self._faults
+        minutes = self._report.card_minutes_left()
+        return Facts(
+            session=recording.machine.state,
+            ended_by_itself=recording.ended_by_itself,
+            losing="camera" in faults or "queue" in faults,
+            fit=not any(part in faults for part in _NEEDED),
+            pre_roll_full=recording.ring.ready_s(now_ns)
+            >= self._settings.recorder.pre_roll_s - _PRE_ROLL_LAG_S,
+            low_battery="charge" in faults,
+            card_nearly_full=minutes is not None
+            and minutes < self._settings.indicator.card_low_minutes,
+            clock_trusted=self._clock.trust() == "trusted",
+            part_at_fault=faults.any_but(*_NEEDED, "charge") or self._book.fault is not None,
+        )
+
+    def _tell_fault(self, text: str) -> None:
+        self._outbox.tell("fault", self._recording.session_id, None, text)
+
+
+def _vault(
+    names: Names,
+    settings: Settings,
+    clock: Clock,
+    sealer: Sealer,
+    signer: Signer,
+    *,
+    keyring: Keyring | None,
+    plans: PlanBook | None,
+    fsync: Fsync,
+) -> Vault:
+    state_dir = settings.paths.state_dir
+    return Vault(
+        spool=Spool(state_dir, fsync=fsync),
+        state=RecorderState(state_dir, fsync=fsync),
+        sealer=sealer,
+        signer=signer,
+        clock=clock,
+        boot_counter=names.boot,
+        device_id=names.device_id,
+        agent_version=names.agent_version,
+        fsync=fsync,
+        keyring=keyring,
+        plans=plans,
+    )

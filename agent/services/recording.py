@@ -49,6 +49,7 @@ log = logging.getLogger("recording")
 
 TOO_SLOW = "card too slow"
 CARD_FULL = "card full"
+_NOBODY_PRESSED: tuple[Ended, ...] = ("camera_lost", "card_full", "low_battery")
 _ROUNDING_NS = 1_000_000
 _PAUSE_AFTER_CARD_ERROR_NS = 1_000_000_000
 
@@ -98,6 +99,8 @@ class Recording:
         self._last_end_pts_ns = 0
         self._resume_at_ns = 0
         self._empty: list[tuple[ClipKey, str]] = []
+        # The last session did, and nobody has done anything since.
+        self.ended_by_itself = False
 
     @property
     def clip(self) -> ClipTrack | None:
@@ -275,6 +278,7 @@ class Recording:
             resumes=self._resumes,
         )
         self._gap = None
+        self.ended_by_itself = False
 
     def _open_clip(self, key: ClipKey, packet: Packet) -> None:
         session, info = self.sessions[key[0]], self.info
@@ -374,6 +378,7 @@ class Recording:
 
     def _end_session(self, session: int, ended: Ended, stop_pts_ns: int | None) -> None:
         gap, self._gap, self._current = self._gap, None, None
+        self.ended_by_itself = ended in _NOBODY_PRESSED
         last = None
         if gap is not None:
             start, cause = gap

@@ -36,6 +36,17 @@ class SessionBook:
         """What a person said of a session that is about to open."""
         self._declared[session] = declared
 
+    def declare_late(self, session: int, declared: tuple[DeclaredLabel, ...]) -> None:
+        """A person said it after the session began: for what is not closed yet, and the record.
+        It takes the place of what the same source said before."""
+        track = self._sessions.get(session)
+        sources = {label.source for label in declared}
+        before = self._declared.get(session, ()) if track is None else track.declared
+        kept = tuple(label for label in before if label.source not in sources)
+        self._declared[session] = (*kept, *declared)
+        if track is not None:
+            track.declared = self._declared[session]
+
     def open(
         self,
         session: int,

@@ -32,6 +32,7 @@ from agent.ipc.messages import (
     unpack,
 )
 from agent.ports.clock import Clock
+from agent.services.looker import Looker
 from agent.services.model_keeper import ModelKeeper
 from agent.services.shadow_run import ScoredFrame
 from agent.services.tagger_model import Scored, TaggerModel
@@ -64,6 +65,7 @@ class TaggerService:
 
     `load` makes the model and raises AgentError when it cannot; it is tried at the first step and
     then every RETRY_S until it works. What is sent waits in memory while the recorder is away.
+    `looker` looks at the frames that the recorder wants looked at, whether or not a model runs.
     """
 
     def __init__(
@@ -72,8 +74,10 @@ class TaggerService:
         runtime_dir: Path,
         load: Load,
         clock: Clock,
+        looker: Looker | None = None,
         keeper: ModelKeeper | None = None,
     ) -> None:
+        self._looker = looker
         self.counts = TaggerCounts()
         self._load = load
         self._clock = clock
@@ -104,6 +108,8 @@ class TaggerService:
     def step(self) -> bool:
         """Load what is due, announce to a new recorder, take one frame. True if any happened."""
         happened = self._announce_to_new_recorder()
+        for seen in () if self._looker is None else self._looker.take():
+            self._send(seen)
         if self._keeper is not None:
             happened = self._keeper.step(self) or happened
         if self._model is None and self._clock.boot_ns() >= self._retry_at_ns:
@@ -131,6 +137,8 @@ class TaggerService:
                 self._send(Watermark(scored_through_pts_ns=self._last_pts_ns))
             self._model.close()
             self._model = None
+        if self._looker is not None:
+            self._looker.close()
         if self._keeper is not None:
             self._keeper.close()
         self._scores.disable_monitor()
@@ -209,6 +217,7 @@ class TaggerService:
                 provenance=self._model.provenance,
                 labels=self._model.labels,
                 frame_rate_hz=self._model.frame_rate_hz,
+                max_gap_ms=self._model.max_gap_ms,
             )
         self._send(message)
 
@@ -235,7 +244,10 @@ class TaggerService:
             self.counts.out_of_order += 1
             return
         self._last_pts_ns = header.pts_ns
-        self._score(header, parts[1])
+        if header.look and self._looker is not None:
+            self._looker.look(header.pts_ns, parts[1], LORES_WIDTH, _active(header))
+        if header.score:
+            self._score(header, parts[1])
 
     def _header_of(self, parts: list[bytes]) -> FrameHeader | None:
         """The header of a well-formed message, else None with the reason said once."""

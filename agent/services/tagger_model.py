@@ -45,7 +45,8 @@ class TaggerModel:
         self.labels = tuple(label.id for label in manifest.labels)
         self.frame_rate_hz = manifest.input.frame_rate_hz
         self._rules = [label.tag_rule() for label in manifest.labels]
-        self._max_gap_ns = manifest.input.max_gap_ms * _MS
+        self.max_gap_ms = manifest.input.max_gap_ms
+        self._max_gap_ns = self.max_gap_ms * _MS
         self._head = _head(manifest, bundle.arrays(manifest.head))
         self._preparer = _preparer(manifest)
         self._tracker = self._fresh_tracker(first_span_id)
@@ -54,6 +55,7 @@ class TaggerModel:
         self._accelerator = accelerator
         accelerator.open(manifest, artifact, bundle.artifact_file(artifact))
         running = accelerator.describe()
+        self.instead_of = running.instead_of
         self.provenance = ModelProvenance(
             name=manifest.name,
             version=manifest.version,

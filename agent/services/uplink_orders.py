@@ -17,12 +17,13 @@ from agent.errors import AgentError, OrderError, SpoolError, WireError
 from agent.ports.broker import Arrived, Broker
 from agent.ports.clock import Clock
 from agent.services.trust_book import FileWatch, TrustBook, moment
+from agent.services.uplink_plan import PlanMail
 from agent.storage import atomic
 from agent.storage.spool import Shelf, Spool
 from agent.wire.codec import decode
 from agent.wire.ids import parse_clip_id
 from agent.wire.orders import MAX_CUSTODY_KEYS, MAX_ORDER_CHARS, KeyOrders, RequestOrder
-from agent.wire.topics import down_keys, down_request, up_custody_keys
+from agent.wire.topics import down_keys, down_plan, down_request, up_custody_keys
 
 log = logging.getLogger("sightline.uplink")
 
@@ -81,10 +82,16 @@ class Orders:
         now = moment(clock)
         if not (now.is_trusted and now.wall_ns >= self._ledger.expires_wall_ns):
             self._requested |= {c for c in self._ledger.clip_ids if self._waits(c)}
-        self._newest_request: Arrived | None = None
-        self._request_topic = down_request(device_id)
-        self._topics = (down_keys(device_id), self._request_topic)
-        for topic in self._topics:
+        self._plans = PlanMail(state_dir, device_id, clock)
+        # The newest of each kind that may be signed by a key not learnt yet.
+        self._newest: dict[str, Arrived] = {}
+        self._keys_topic = down_keys(device_id)
+        self._takers = {
+            self._keys_topic: self._take_keys,
+            down_request(device_id): self._take_request,
+            down_plan(device_id): self._take_plan,
+        }
+        for topic in self._takers:
             broker.subscribe(topic)
 
     @property
@@ -94,23 +101,23 @@ class Orders:
 
     def arrived(self, item: Arrived) -> bool:
         """True when `item` was an order, obeyed or refused."""
-        if item.topic not in self._topics:
+        if item.topic not in self._takers:
             return False
         if not item.payload:
             return True  # a retained message was cleared
         seq = self.trust.seq
         self._take(item)
-        if item.topic == self._request_topic:
-            self._newest_request = item
-        elif self.trust.seq != seq and self._newest_request is not None:
-            # Retained messages come in any order: this one may be signed by a key just learnt.
-            self._take(self._newest_request)
+        if item.topic != self._keys_topic:
+            self._newest[item.topic] = item
+        elif self.trust.seq != seq:
+            # Retained messages come in any order: these may be signed by a key just learnt.
+            for newest in self._newest.values():
+                self._take(newest)
         return True
 
     def _take(self, item: Arrived) -> None:
-        take = self._take_request if item.topic == self._request_topic else self._take_keys
         try:
-            take(item.payload)
+            self._takers[item.topic](item.payload)
         except (OrderError, WireError) as exc:
             self._fault(str(exc))
         except SpoolError as exc:
@@ -152,6 +159,11 @@ class Orders:
             log.info("keys order %d is in force", order.seq)
             count = len(self.trust.receipt_keys)
             self._tell(f"keys order {order.seq}: receipts by {count} keys count")
+
+    def _take_plan(self, payload: bytes) -> None:
+        said = self._plans.take(payload, self.trust)
+        if said:
+            self._tell(said)
 
     def _take_request(self, payload: bytes) -> None:
         token = payload[: MAX_ORDER_CHARS + 1].decode("ascii", "replace")

@@ -21,6 +21,7 @@ from agent.crypto.seal import Sealer
 from agent.errors import SpoolError
 from agent.ports.clock import Clock
 from agent.services.keyring import KeyNote, Keyring
+from agent.services.plan_book import PlanBook
 from agent.storage.atomic import Fsync
 from agent.storage.clip_files import ClipFiles
 from agent.storage.recorder_state import RecorderState
@@ -95,6 +96,7 @@ class Vault:
         agent_version: str,
         fsync: Fsync,
         keyring: Keyring | None = None,
+        plans: PlanBook | None = None,
     ) -> None:
         self.spool, self.state = spool, state
         self.sealer, self.signer, self.clock = sealer, signer, clock
@@ -102,7 +104,7 @@ class Vault:
         self.device_id, self.agent_version = device_id, agent_version
         self.fsync = fsync
         self.chain = CustodyChain(signer, ChainHead())
-        self._keyring = keyring
+        self._keyring, self._plans = keyring, plans
 
     def signing_time(self) -> SigningTime:
         return SigningTime(
@@ -128,10 +130,13 @@ class Vault:
             self._keyring.renew()
             self.sealer, self.signer = self._keyring.sealer, self._keyring.signer
             self.chain.sign_with(self.signer)
+        if self._plans is not None:
+            self._plans.renew()
 
     def key_notes(self) -> list[KeyNote]:
-        """What happened to keys since the last call."""
-        return [] if self._keyring is None else self._keyring.take_notes()
+        """What happened to keys and plan since the last call."""
+        books = (self._keyring, self._plans)
+        return [note for book in books if book is not None for note in book.take_notes()]
 
     @property
     def keys_order(self) -> int:

@@ -1,6 +1,7 @@
 """The server's signed word to one camera, and a camera's word about its own new custody key.
 
 server -> `down/%d/request` (retained): compact JWS of a RequestOrder.
+server -> `down/%d/plan`    (retained): compact JWS of a PlanOrder.
 server -> `down/%d/keys`    (retained): KeyOrders, the orders about keys since the provisioning, so
           that a camera that was off for several finds each signed by what the one before trusts.
 device -> `up/%d/custody-keys` (retained): CustodyKeys, each signed by the custody key before it.
@@ -16,6 +17,7 @@ from typing import Annotated
 import msgspec
 
 from agent.wire.codec import Message
+from agent.wire.declaration import Declaration
 
 MAX_REQUESTED = 64
 MAX_KEY_ORDERS = 64
@@ -50,7 +52,8 @@ class KeysOrder(Message, frozen=True, kw_only=True, tag_field="order", tag="keys
     and orders. A key that is no longer named is retired: receipts by it count when they say that
     they were made before this order. `revoked`: retired keys (thumbprints) that a thief may have:
     nothing by them counts any more. `custody_generation`: the camera makes custody keys until it
-    has had this many after its first.
+    has had this many after its first. `card_keys`: whose scenario cards count; None: those of the
+    order before, or of the provisioning.
     """
 
     device_id: str
@@ -61,9 +64,21 @@ class KeysOrder(Message, frozen=True, kw_only=True, tag_field="order", tag="keys
     receipt_keys: Annotated[tuple[PublicKey, ...], msgspec.Meta(min_length=1, max_length=16)]
     revoked: Annotated[tuple[Kid, ...], msgspec.Meta(max_length=64)] = ()
     custody_generation: Annotated[int, msgspec.Meta(ge=0, le=MAX_CUSTODY_KEYS)] = 0
+    card_keys: Annotated[tuple[PublicKey, ...], msgspec.Meta(max_length=8)] | None = None
 
 
-Order = RequestOrder | KeysOrder
+class PlanOrder(Message, frozen=True, kw_only=True, tag_field="order", tag="plan"):
+    """The session plan: until it expires, sessions are declared to be this. One that declares
+    nothing takes the plan before it back."""
+
+    device_id: str
+    seq: Seq
+    issued_wall_ns: WallNs
+    expires_wall_ns: WallNs
+    declared: Declaration = Declaration()
+
+
+Order = RequestOrder | KeysOrder | PlanOrder
 
 
 class KeyOrders(Message, frozen=True, kw_only=True):

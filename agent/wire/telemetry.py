@@ -20,6 +20,7 @@ EventKind = Literal[
     "clip_closed",
     "thinned",
     "order",
+    "card",
 ]
 Text = Annotated[str, msgspec.Meta(max_length=500)]
 

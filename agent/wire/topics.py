@@ -70,6 +70,11 @@ def down_keys(device_id: str) -> str:
     return f"{ROOT}/down/{device_id}/keys"
 
 
+def down_plan(device_id: str) -> str:
+    """Retained: the session plan in force (see wire.orders)."""
+    return f"{ROOT}/down/{device_id}/plan"
+
+
 def down_clip(device_id: str, clip_id: str) -> str:
     return f"{ROOT}/down/{device_id}/clip/{clip_id}"
 

@@ -18,7 +18,8 @@ from tests.scenario.memory_group import MemoryGroup, NoGroupError
 from tests.scenario.processes import command_lines, pid_of
 from tests.scenario.waiting import status_of, wait_for_frames, wait_until_sent
 
-pytestmark = pytest.mark.scenario
+# Footage in real time: another test beside it would cost frames that nobody should lose.
+pytestmark = [pytest.mark.scenario, pytest.mark.alone]
 
 LIMIT_BYTES = 400 * 1024 * 1024
 LINK_BITS_PER_S = 2_000_000

@@ -19,7 +19,7 @@ from tests.scenario.conftest import BUNDLE
 from tests.scenario.processes import command_lines
 from tests.scenario.waiting import status_of, wait_for_frames, wait_until_sent
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.alone]
 
 RATE_HZ = 35  # of the footage
 PERIOD_NS = round(1e9 / RATE_HZ)

@@ -7,7 +7,7 @@ import pytest
 
 from agent.config import Settings, load_settings
 from agent.crypto.keys import load_private_key
-from agent.doctor import Finding, _power, examine, run_doctor, table
+from agent.doctor import Finding, _model, _power, examine, run_doctor, table
 from firmware_tools.dev_fleet import Fleet, make_fleet
 from firmware_tools.local_broker import LocalBroker
 from tests.footage_maker import SHIPPED
@@ -159,6 +159,17 @@ def test_a_damaged_model_is_bad_with_its_file(settings: Settings, tmp_path: Path
     finding = found(msgspec.structs.replace(settings, tagger=tagger))["model"]
     assert finding.state == "bad"
     assert "head.npz" in finding.fact
+
+
+def test_a_model_on_the_cpu_by_leave_is_a_warning_that_names_what_is_missing(
+    settings: Settings,
+) -> None:
+    tagger = msgspec.structs.replace(
+        settings.tagger, providers=("CUDAExecutionProvider",), allow_cpu=True
+    )
+    finding = _model(msgspec.structs.replace(settings, tagger=tagger))
+    assert finding.state == "warn"
+    assert "CPUExecutionProvider instead of CUDAExecutionProvider" in finding.fact
 
 
 def test_the_exit_code_and_the_json_say_the_same(

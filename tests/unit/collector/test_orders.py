@@ -15,10 +15,12 @@ from agent.crypto.keys import thumbprint
 from agent.crypto.trust import pinned, public_text, read_order
 from agent.errors import OrderError
 from agent.services.trust_book import TrustBook, read_key_orders
-from agent.wire.orders import RequestOrder
-from agent.wire.topics import down_keys, down_request
+from agent.wire.declaration import Declaration
+from agent.wire.orders import PlanOrder, RequestOrder
+from agent.wire.topics import down_keys, down_plan, down_request
 from collector.__main__ import main
 from collector.orders import KeyChange, OrderDesk, topic_of
+from tests.card_maker import DECLARED
 from tests.clips import clip_id
 from tests.order_maker import DAY_NS, recipient
 
@@ -48,6 +50,29 @@ def test_request_is_what_a_camera_reads(tmp_path: Path) -> None:
     order = read_order(token, pinned([OLD.public_key()]), "cam01")
     assert isinstance(order, RequestOrder)
     assert order.clip_ids == (clip_id(1),)
+
+
+def test_plan_is_what_a_camera_reads_and_the_next_one_has_a_higher_number(tmp_path: Path) -> None:
+    file, trust = tmp_path / "orders" / "cam01.plan.jws", pinned([OLD.public_key()])
+    numbers = []
+    for declared in (DECLARED, Declaration()):
+        desk(tmp_path).plan("cam01", declared, DAY_NS)
+        order = read_order(file.read_text(), trust, "cam01")
+        assert isinstance(order, PlanOrder)
+        assert order.declared == declared
+        numbers.append(order.seq)
+    assert numbers == sorted(set(numbers))
+
+
+def test_card_keys_of_an_order_stay_until_another_order_names_some(tmp_path: Path) -> None:
+    card_keys = (public_text(NEW.public_key()),)
+    first = desk(tmp_path).keys("cam01", KeyChange(recipients=ADD_NEW.recipients), DAY_NS)
+    assert first.card_keys is None  # those of the provisioning
+    orders = [
+        desk(tmp_path).keys("cam01", change, DAY_NS).card_keys
+        for change in (KeyChange(card_keys=card_keys), KeyChange(), KeyChange(card_keys=()))
+    ]
+    assert orders == [card_keys, card_keys, ()]
 
 
 def test_numbers_rise_with_the_clock_set_back_and_with_the_folder_lost(tmp_path: Path) -> None:
@@ -125,6 +150,7 @@ def test_damaged_files_are_one_line_with_the_remedy(tmp_path: Path, content: str
 def test_only_files_of_orders_have_a_topic() -> None:
     assert topic_of("cam01.request.jws") == down_request("cam01")
     assert topic_of("cam01.keys.json") == down_keys("cam01")
+    assert topic_of("cam01.plan.jws") == down_plan("cam01")
     for name in (".cam01.keys.json.tmp", "a/b.keys.json", "+.keys.json", "notes.txt", ".keys.json"):
         assert topic_of(name) is None
 
@@ -190,6 +216,12 @@ def test_command_orders_all_devices_at_once(site: Site, capsys: pytest.CaptureFi
         (("keys",), "no device is named"),
         (("keys", "cam01", "--recipients", "{root}/none.txt"), "cannot be read"),
         (("keys", "cam01", "--retire", OLD_KID), "is the one that signs"),
+        (("keys", "cam01", "--card-key", "{root}/none.pem"), "cannot be read"),
+        (("plan", "cam09", "--scenario", "x"), "no device 'cam09'"),
+        (("plan", "cam01"), "declares something, or --withdraw"),
+        (("plan", "cam01", "--scenario", "x", "--withdraw"), "give one of the two"),
+        (("plan", "cam01", "--scenario", "Two Words"), "--scenario: this cannot be in a plan"),
+        (("plan", "cam01", "--consent", "Jane"), "--consent: this cannot be in a plan: no names"),
     ],
 )
 def test_command_that_cannot_be_carried_out_is_one_line(

@@ -86,6 +86,18 @@ def test_answers_by_a_retired_key_count_until_it_was_retired() -> None:
     assert read_answer(Signer(KEYS[1]).sign(b"new"), trust).until_wall_ns is None
 
 
+def test_card_keys_change_only_when_an_order_names_some() -> None:
+    trust = pinned([KEYS[0].public_key()], [recipient()], [KEYS[1].public_key()])
+    assert list(trust.card_keys) == [KIDS[1]]
+    trust = followed(trust, keys_token(KEYS[0], 1, [KEYS[0]]), DEVICE)
+    assert list(trust.card_keys) == [KIDS[1]]
+    trust = followed(trust, keys_token(KEYS[0], 2, [KEYS[0]], card_keys=KEYS[2:4]), DEVICE)
+    assert list(trust.card_keys) == KIDS[2:4]
+    assert list(trust.receipt_keys) == [KIDS[0]]  # a card key signs cards and nothing else
+    trust = followed(trust, keys_token(KEYS[0], 3, [KEYS[0]], card_keys=[]), DEVICE)
+    assert trust.card_keys == {}
+
+
 def test_revoked_key_signs_nothing_that_counts() -> None:
     order = keys_token(KEYS[0], 1, [KEYS[1]], revoked=[KIDS[0]])
     trust = followed(PINNED, order, DEVICE)

@@ -10,11 +10,14 @@ import pytest
 import zmq
 
 from agent.drivers.accelerator_fake import FakeAccelerator
+from agent.drivers.card_reader_fake import FakeCardReader
 from agent.errors import ModelError
 from agent.ipc import sockets
 from agent.ipc.messages import (
+    CodeSeen,
     FrameHeader,
     FrameScores,
+    LensSeen,
     ModelReady,
     SpanClosed,
     SpanOpened,
@@ -26,6 +29,7 @@ from agent.ipc.messages import (
     unpack,
 )
 from agent.ports.clock import Clock
+from agent.services.looker import Looker
 from agent.services.tagger import FAILURES_TO_RELOAD, RETRY_S, TaggerService
 from agent.services.tagger_model import TaggerModel, load_model
 from tests import tiny_model
@@ -122,6 +126,29 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.service.close()
     made.recorder.close()
     context.destroy(linger=0)
+
+
+def test_frame_to_look_at_is_looked_at_whether_or_not_it_is_to_be_scored(
+    bench: Bench,
+) -> None:
+    bench.service.close()
+    bench.service = TaggerService(
+        bench.context,
+        bench.runtime_dir,
+        bench.load,
+        bench.clock,
+        Looker(FakeCardReader("a code")),
+    )
+    bench.until(lambda: bench.service.counts.received > 0 or bool(bench.of(ModelReady)))
+    for seq, (score, look) in enumerate(((False, True), (True, True), (True, False))):
+        header = FrameHeader(seq, seq * STEP, 0, 0, 640, 360, score=score, look=look)
+        bench.recorder.frames.send_multipart([pack(header), BRIGHT])
+        if look:
+            bench.until(lambda seq=seq: len(bench.of(CodeSeen)) > seq)  # type: ignore[misc]
+    bench.until(lambda: len(bench.of(FrameScores)) == 2)
+    assert [seen.pts_ns for seen in bench.of(CodeSeen)] == [0, STEP]
+    assert [seen.pts_ns for seen in bench.of(LensSeen)] == [0, STEP]
+    assert [scored.pts_ns for scored in bench.of(FrameScores)] == [STEP, 2 * STEP]
 
 
 def test_a_recorder_is_told_the_model_before_any_score(bench: Bench) -> None:

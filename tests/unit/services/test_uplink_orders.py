@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from agent.crypto.trust import pinned
 from agent.drivers.broker_fake import FakeBroker, FakeExchange
 from agent.ports.broker import Arrived
+from agent.services.plan_book import PLAN_ORDER_FILE
 from agent.services.uplink_orders import CUSTODY_KEYS_FILE, REQUEST_FILE, Orders
 from agent.storage.spool import Spool
-from agent.wire.topics import down_clip, down_keys, down_request, up_custody_keys
+from agent.wire.topics import down_clip, down_keys, down_plan, down_request, up_custody_keys
+from tests.card_maker import DECLARED
 from tests.clips import DEVICE, clip_id, put_clip
 from tests.clock import START_WALL_NS, ManualClock
-from tests.order_maker import DAY_NS, key_orders, keys_token, request_token
+from tests.order_maker import DAY_NS, key_orders, keys_token, plan_token, request_token
 
 KEY, NEXT = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
 MakeDesk = Callable[[], "Desk"]
@@ -53,6 +55,9 @@ class Desk:
     def request(self, token: str | bytes) -> None:
         payload = token.encode() if isinstance(token, str) else token
         assert self.orders.arrived(Arrived(topic=down_request(DEVICE), payload=payload))
+
+    def plan(self, token: str) -> None:
+        assert self.orders.arrived(Arrived(topic=down_plan(DEVICE), payload=token.encode()))
 
     def keys(self, *tokens: str) -> None:
         topic = down_keys(DEVICE)
@@ -89,6 +94,22 @@ def test_newer_request_replaces_the_older_one_and_an_empty_one_withdraws_it(
     assert desk.requested == {clip_id(1)}
     desk.request(request_token(KEY, 3, []))
     assert desk.requested == set()
+
+
+def test_plan_is_left_for_the_recorder_also_when_its_key_is_learnt_after_it(
+    make_desk: MakeDesk,
+) -> None:
+    desk = make_desk()
+    token = plan_token(NEXT, 4, DECLARED, issued_ns=START_WALL_NS + DAY_NS)
+    desk.plan(token)
+    assert not (desk.folder / PLAN_ORDER_FILE).exists()
+    assert len(desk.faults) == 1
+    desk.keys(keys_token(KEY, 1, [KEY, NEXT]))
+    assert (desk.folder / PLAN_ORDER_FILE).read_text() == token
+    assert desk.told[-1] == "plan order 4: handed to the recorder"
+    again = make_desk()
+    again.plan(token)
+    assert (again.faults, again.told) == ([], [])
 
 
 def test_retained_copy_at_every_connection_is_no_fault(make_desk: MakeDesk) -> None:

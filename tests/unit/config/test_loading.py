@@ -57,6 +57,18 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ('[recorder]\npre_roll_s = "long"', "recorder.pre_roll_s"),
         ("[recorder]\npre_roll_s = 4000", "recorder.pre_roll_s"),
         ("[supervisor]\nwatchdog_s = 1", "supervisor.watchdog_s"),
+        ('[tagger]\naccelerator = "npu"', "tagger.accelerator"),
+        ('[tagger]\ndelegate = "libvx_delegate.so"', "tagger.delegate"),
+        ('[tagger]\naccelerator = "tflite"\ndelegate_options = {a = "1"}', "delegate_options"),
+        (
+            '[tagger]\naccelerator = "tflite"\nproviders = ["CUDAExecutionProvider"]',
+            "tagger.providers",
+        ),
+        (
+            '[tagger.provider_options.TensorrtExecutionProvider]\ntrt_int8_enable = "1"',
+            "tagger.provider_options",
+        ),
+        ("[tagger.provider_options.CPUExecutionProvider]\narena = 1", "tagger.provider_options"),
         ("[uplink]\nport = 0", "uplink.port"),
         ('[network]\nquiet_hours = "22-06"', "network.quiet_hours"),
         ('[network]\nquiet_hours = "06:00-06:00"', "network.quiet_hours"),

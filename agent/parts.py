@@ -1,0 +1,139 @@
+"""Which driver serves which port, by the names in the settings.
+
+Imports are made where they are needed: a service must not carry the memory of what it does not
+use (the recorder no ONNX Runtime, the uplink no codec).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.config import Settings
+
+if TYPE_CHECKING:
+    from agent.core.indication_table import Output
+    from agent.drivers.surroundings_linux import LinuxSurroundings
+    from agent.ports.accelerator import Accelerator
+    from agent.ports.button import Button
+    from agent.ports.camera import Camera
+    from agent.ports.card_reader import CardReader
+    from agent.ports.clock import Clock
+    from agent.ports.encoder import Encoder
+    from agent.ports.indicator import Indicator
+    from agent.ports.power import PowerSource
+    from agent.ports.thermal import ThermalSensor
+
+
+def build_encoder(settings: Settings) -> Encoder:
+    """The encoder that `encoder.driver` names."""
+    from agent.drivers.encoder_x264 import X264Encoder
+
+    return X264Encoder(settings.encoder)
+
+
+def build_camera(settings: Settings, clock: Clock, *, lores_rate_hz: float) -> Camera:
+    """The camera that `camera.driver` names, not yet open."""
+    from agent.drivers.camera_replay import ReplayCamera
+
+    return ReplayCamera(
+        settings.camera, clock, build_encoder(settings), lores_rate_hz=lores_rate_hz
+    )
+
+
+def build_power(settings: Settings) -> PowerSource | None:
+    """What `power.driver` names; None for nothing."""
+    if settings.power.driver == "none":
+        return None
+    from agent.drivers.power_sysfs import SysfsPower
+
+    return SysfsPower(settings.power.supplies_dir)
+
+
+def build_thermal(settings: Settings) -> ThermalSensor | None:
+    """What `governor.driver` names; None for nothing."""
+    if settings.governor.driver == "none":
+        return None
+    from agent.drivers.thermal_sysfs import SysfsThermal
+
+    return SysfsThermal(Path("/sys"))
+
+
+def build_button(settings: Settings) -> Button | None:
+    """The button that `button.driver` names, not yet open; None for none."""
+    if settings.button.driver == "none":
+        return None
+    from agent.drivers.button_pipe import PipeButton
+
+    return PipeButton(settings.paths.runtime_dir / "button.fifo")
+
+
+def build_indicator(settings: Settings) -> Indicator | None:
+    """The indicator that `indicator.driver` names, not yet open; None for none."""
+    indicator = settings.indicator
+    if indicator.driver == "none":
+        return None
+    from agent.drivers.indicator_sysfs import SysfsIndicator
+
+    return SysfsIndicator(indicator.leds_dir, _outputs(settings))
+
+
+def _outputs(settings: Settings) -> dict[Output, str]:
+    """The outputs that `[indicator]` names."""
+    indicator = settings.indicator
+    named: dict[Output, str] = {
+        "red": indicator.red,
+        "green": indicator.green,
+        "motor": indicator.motor,
+    }
+    return {output: name for output, name in named.items() if name}
+
+
+def build_surroundings(settings: Settings) -> LinuxSurroundings:
+    """What `[network]` is judged by. The power supply is asked only where a rule needs it: its
+    hardware may be slow."""
+    from agent.drivers.surroundings_linux import LinuxSurroundings
+
+    network = settings.network
+    return LinuxSurroundings(
+        settings.uplink.host,
+        network.metered_interfaces,
+        power=build_power(settings) if network.only_when_charging else None,
+    )
+
+
+def build_accelerator(settings: Settings) -> Accelerator:
+    """The accelerator that `tagger.accelerator` names, not yet open."""
+    tagger = settings.tagger
+    if tagger.accelerator == "fake":
+        from agent.drivers.accelerator_fake import FakeAccelerator
+
+        return FakeAccelerator()
+    if tagger.accelerator in ("tflite", "edgetpu"):
+        from agent.drivers.accelerator_tflite import EDGE_TPU, TfliteAccelerator
+
+        on_edge_tpu = tagger.accelerator == "edgetpu"
+        return TfliteAccelerator(
+            backend=tagger.accelerator,
+            delegate=tagger.delegate or (EDGE_TPU if on_edge_tpu else ""),
+            delegate_options=tagger.delegate_options,
+            threads=tagger.threads,
+            allow_cpu=tagger.allow_cpu,
+        )
+    from agent.drivers.accelerator_onnxruntime import OnnxRuntimeAccelerator
+
+    return OnnxRuntimeAccelerator(
+        tagger.providers,
+        tagger.threads,
+        provider_options=tagger.provider_options,
+        allow_cpu=tagger.allow_cpu,
+    )
+
+
+def build_card_reader(settings: Settings) -> CardReader | None:
+    """What reads scenario cards; None when `cards.read` is off."""
+    if not settings.cards.read:
+        return None
+    from agent.drivers.card_reader_opencv import OpenCvCardReader
+
+    return OpenCvCardReader()

@@ -1,0 +1,51 @@
+"""The button's thread: what was pressed comes through, and a button that goes is opened again."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.core.gestures import Edge
+from agent.drivers.button_fake import FakeButton
+from agent.services.button_watch import ButtonLost, ButtonWatch
+
+
+def test_edges_come_through_in_order() -> None:
+    button = FakeButton()
+    button.open()
+    watch = ButtonWatch(button)
+    watch._is_open = True
+    button.edge(True, 5)
+    button.edge(False, 9)
+    assert watch.turn() == 0
+    assert watch.take() == [Edge(True, 5), Edge(False, 9)]
+    assert watch.take() == []
+
+
+def test_a_lost_button_is_told_between_the_edges_and_tried_with_longer_waits() -> None:
+    button = FakeButton()
+    watch = ButtonWatch(button)
+    button.lose("cable out")
+    assert [watch.turn() for _ in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
+    assert "connect it" in watch.fault
+    assert watch.take() == []  # it never was there, so nothing was cut off
+    button.restore()
+    button._open()
+    watch._is_open = button._is_open = True
+    button.lose("cable out")
+    watch.turn()
+    (lost,) = watch.take()
+    assert isinstance(lost, ButtonLost)
+
+
+def test_a_driver_that_makes_a_mistake_does_not_end_the_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    button = FakeButton()
+
+    def fail(_timeout_s: float) -> list[Edge]:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(button, "_read", fail)
+    watch = ButtonWatch(button)
+    assert watch.turn() > 0
+    assert "oops" in watch.fault
