@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
@@ -18,6 +17,7 @@ from agent.core.model_health import ModelHealth
 from agent.core.picture import LORES_HEIGHT, LORES_WIDTH
 from agent.errors import AgentError
 from agent.ports.clock import Clock
+from agent.services.model_stage import RunningGate, Stage
 from agent.services.shadow_run import ScoredFrame, ShadowRun
 from agent.services.standby_lease import StandbyLease
 from agent.services.start_count import StartCount
@@ -46,22 +46,6 @@ _CONFIRM_MS = 50
 # A hiccup of the accelerator may pass with a reload; a second one without a good minute does not.
 _BREAKDOWNS = 2
 _BRIGHTNESS_EVERY = 101
-
-
-class RunningGate(Protocol):
-    def report(self) -> GateReport | None: ...
-
-    def kill(self) -> None: ...
-
-
-class Stage(Protocol):
-    """The tagger, as the keeper sees it."""
-
-    def replace(self, model: TaggerModel) -> None:
-        """Score with `model` from the next frame on; the one before is closed."""
-
-    def reload(self) -> None:
-        """Load what is active, now."""
 
 
 class ModelKeeper:
@@ -107,7 +91,7 @@ class ModelKeeper:
     def gate_line(self) -> str:
         """What the gate said of the active model; "" for one that was there from the start."""
         how = self._outcome.how_activated(self._shelf.linked(ACTIVE))
-        return how.gate if how is not None else ""
+        return "" if how is None else how.gate
 
     def step(self, stage: Stage) -> bool:
         """Go on with what is due. True when anything happened."""
@@ -258,8 +242,7 @@ class ModelKeeper:
         if not self._make_ready(candidate) or self._ready is None or self._passed is None:
             return
         gate_line = self._passed[1]
-        provenance = msgspec.structs.replace(self._ready.provenance, gate=gate_line)
-        self._ready.provenance = provenance
+        self._ready.provenance = msgspec.structs.replace(self._ready.provenance, gate=gate_line)
         self._ready.restart()
         if not self._lease.confirm(_CONFIRM_MS):
             return
@@ -342,7 +325,7 @@ class ModelKeeper:
                 self._outcome = msgspec.structs.replace(outcome, state="active")
                 self._shelf.note(self._outcome)
         active = self._shelf.linked(ACTIVE)
-        if active is None:
+        if active is None or self._died_of_candidate(active):
             return
         starts = self._starts.begin(f"{active[0]} {active[1]}")
         if starts.is_loop:
@@ -350,6 +333,23 @@ class ModelKeeper:
             self._starts.clear()
             if back is not None:
                 self._starts.begin(f"{back[0]} {back[1]}")
+
+    def _died_of_candidate(self, active: Model) -> bool:
+        """True when the tagger ended while it tried another model: that is not the active one's
+        fault. After some times in a row the other one is refused."""
+        tried = self._outcome
+        model = tried.name, tried.version
+        if tried.state not in ("gating", "shadow") or model == active:
+            return False
+        starts = self._starts.begin(f"trial of {tried.name} {tried.version}, push {tried.push}")
+        if starts.is_loop:
+            why = f"the tagger ended {starts.in_all - 1} times in a row while it was tried"
+            failures = tried.with_failure(tried.push, model, why)
+            words = {"state": "refused", "why": why, "failures": failures}
+            self._outcome = msgspec.structs.replace(tried, **words)
+            self._shelf.note(self._outcome)
+            self._starts.clear()
+        return True
 
     def _note(
         self,

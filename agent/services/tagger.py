@@ -148,20 +148,26 @@ class TaggerService:
 
     def replace(self, model: TaggerModel) -> None:
         """Score with `model` from the next frame on; open tags end where the old looked last."""
-        self._unload()
+        self._unload(self._end_ns)
         self._take_up(model)
 
     def reload(self) -> None:
         """Load what is active now, in place of what scores."""
-        self._unload()
+        self._unload(self._end_ns)
         self._retry_at_ns = 0
 
-    def _unload(self) -> None:
+    @property
+    def _end_ns(self) -> int | None:
+        """Just after the newest frame; None before the first one."""
+        return None if self._last_pts_ns is None else self._last_pts_ns + 1
+
+    def _unload(self, end_ns: int | None) -> None:
+        """Let the model go; tags that are open end at `end_ns`, which no frame has reached."""
         model, self._model = self._model, None
         if model is None:
             return
-        if self._last_pts_ns is not None:
-            for span in model.finish(self._last_pts_ns):
+        if end_ns is not None:
+            for span in model.finish(end_ns):
                 self._send(_span_message(span))
         try:
             model.close()
@@ -294,7 +300,7 @@ class TaggerService:
         self._failures += 1
         self._say_fault(text)
         if self._failures >= FAILURES_TO_RELOAD:
-            self._unload()
+            self._unload(header.pts_ns)
             self._retry_at_ns = self._clock.boot_ns() + round(RETRY_S * 1e9)
             if self._keeper is not None:
                 self._keeper.broken(self, text)

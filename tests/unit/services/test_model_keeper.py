@@ -353,6 +353,18 @@ def test_a_model_that_crashes_the_tagger_again_and_again_is_left_at_its_next_sta
     assert "crashed the tagger 3 times in a row" in rig.outcome().why
 
 
+def test_a_tagger_that_dies_while_it_tries_a_model_blames_that_one(rig: Rig) -> None:
+    rig.want()
+    rig.steps()
+    assert rig.outcome().state == "gating"
+    for _ in range(STARTS_IN_ONE_BOOT + 1):
+        assert rig.outcome().state == "gating"
+        rig.new_keeper().wakes.close(0)  # type: ignore[attr-defined]
+    assert rig.outcome().failed(7, NEW) is not None
+    assert "ended 3 times in a row while it was tried" in rig.outcome().why
+    assert rig.shelf.linked("active") == OLD
+
+
 def test_restarts_that_end_cleanly_are_no_crashes(rig: Rig) -> None:
     rig.activate()
     for _ in range(10):

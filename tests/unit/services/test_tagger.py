@@ -340,3 +340,18 @@ def test_a_fault_of_several_lines_is_said_in_one(tmp_path: Path) -> None:
     service.close()
     recorder.close()
     context.destroy(linger=0)
+
+
+def test_another_model_takes_over_between_two_frames_and_open_tags_end_there(bench: Bench) -> None:
+    bench.ready()
+    bench.play([BRIGHT, BRIGHT])
+    other = load_model(bench.bundle, FakeAccelerator(), "0.1.0", first_span_id=1000)
+    bench.service.replace(other)
+    bench.play([BRIGHT], first_seq=2)
+    assert len(bench.of(ModelReady)) == 2
+    assert [scores.pts_ns for scores in bench.of(FrameScores)] == [0, STEP, 2 * STEP]
+    closed = bench.of(SpanClosed)
+    assert [(span.label, span.start_pts_ns) for span in closed] == [("bright", 0)]
+    assert STEP < closed[0].end_pts_ns <= 2 * STEP
+    bench.service.reload()
+    bench.until(lambda: len(bench.of(ModelReady)) == 3)
