@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import zmq
 
-from tests.unit.services.test_model_keeper import NEW, OLD, PASSED, Rig, lively, rig
+from tests.keeper_rig import NEW, OLD, PASSED, Rig, lively
 
-__all__ = ["rig"]
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    made = Rig(tmp_path, context)
+    yield made
+    made.keeper.close()
+    made.recorder.socket.close()
+    context.term()
 
 
 def in_shadow(rig: Rig, **terms: int) -> None:
