@@ -10,13 +10,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import recording, spool, upload
+from tests.bench import cards, recording, spool, upload
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument(
-        "part", nargs="?", choices=("recording", "upload", "spool"), help="only this part"
+        "part", nargs="?", choices=("recording", "upload", "spool", "cards"), help="only this part"
     )
     part = parser.parse_args().part
     print(
@@ -38,6 +38,10 @@ def main() -> int:
             shelf = spool.measure(Path(folder) / "spool")
             print("\n".join(["", "Spool", *spool.report(shelf)]), flush=True)
             missed += spool.missed(shelf)
+        if part in (None, "cards"):
+            seen = cards.measure(Path(folder) / "cards")
+            print("\n".join(["", "Scenario cards", *cards.report(seen)]), flush=True)
+            missed += cards.missed(seen)
     print(f"\nmissed: {', '.join(missed)}" if missed else "\nall figures reach what they must")
     return 1 if missed else 0
 
