@@ -12,11 +12,33 @@ def check_microphone(visit: Visit) -> Finding:
 
 
 def check_button(visit: Visit) -> Finding:
-    return good("button", "none configured: sessions begin by `sightline-agent start`")
+    """A button that the recorder does not hold is opened."""
+    button, settings = app.build_button(visit.settings), visit.settings.button
+    if button is None:
+        return good("button", "none configured: sessions begin by `sightline-agent start`")
+    gestures = f"start {settings.start}, stop {settings.stop}, mark {settings.mark}"
+    if visit.status is not None:
+        return good("button", f"{settings.driver}, held by the recorder; {gestures}")
+    try:
+        fact = button.open()
+    finally:
+        button.close()
+    return good("button", f"{fact}; {gestures}")
 
 
 def check_led(visit: Visit) -> Finding:
-    return good("LED", "none configured: the state is in `sightline-agent status`")
+    """Lamps and motor that the recorder does not hold are opened."""
+    indicator, settings = app.build_indicator(visit.settings), visit.settings.indicator
+    if indicator is None:
+        return good("LED", "none configured: the state is in `sightline-agent status`")
+    if visit.status is not None:
+        shown = visit.status.indication or "nothing yet"
+        return good("LED", f"{settings.driver}, held by the recorder, shows: {shown}")
+    try:
+        outputs = indicator.open()
+    finally:
+        indicator.close()
+    return good("LED", f"{settings.driver}: {', '.join(sorted(outputs))}")
 
 
 def check_cards(visit: Visit) -> Finding:

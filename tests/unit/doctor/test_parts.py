@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.config import Camera, Cards, Device, Encoder, Governor, Paths, Recorder, Settings, Trust
+from agent.config_hands import Button, Indicator
 from agent.doctor import Finding, Visit, examine_part
 from firmware_tools.dev_fleet import Fleet
 from tests.card_maker import write_footage
@@ -69,6 +70,23 @@ def test_part_that_is_not_there_is_said_as_such(part: str, tmp_path: Path) -> No
     line = look(part, settings_of(tmp_path))
     assert line.state == "good"
     assert line.fact.startswith("none configured")
+
+
+def test_button_and_lamps_that_are_configured_are_tried(tmp_path: Path) -> None:
+    leds = tmp_path / "leds"
+    for name in ("red:status", "motor"):
+        (leds / name).mkdir(parents=True)
+        for file in ("brightness", "max_brightness", "trigger"):
+            (leds / name / file).write_text("1\n" if file == "max_brightness" else "0\n")
+    indicator = Indicator(driver="sysfs", red="red:status", motor="motor", leds_dir=leds)
+    (tmp_path / "run").mkdir()
+    settings = settings_of(tmp_path, indicator=indicator, button=Button(driver="pipe"))
+    assert look("LED", settings).fact == "sysfs: motor, red"
+    assert look("button", settings).fact.endswith("; start double, stop hold, mark single")
+    gone = msgspec.structs.replace(indicator, red="blue")
+    line = look("LED", msgspec.structs.replace(settings, indicator=gone))
+    assert (line.state, bool(line.remedy)) == ("bad", True)
+    assert "blue" in line.fact
 
 
 def test_camera_behind_a_cap_is_a_warning_that_says_so(tmp_path: Path) -> None:
