@@ -50,13 +50,13 @@ def build_power(settings: Settings) -> PowerSource | None:
     return SysfsPower(settings.power.supplies_dir)
 
 
-def build_thermal(settings: Settings) -> ThermalSensor | None:
+def build_thermal(settings: Settings, sys_dir: Path = Path("/sys")) -> ThermalSensor | None:
     """What `governor.driver` names; None for nothing."""
     if settings.governor.driver == "none":
         return None
     from agent.drivers.thermal_sysfs import SysfsThermal
 
-    return SysfsThermal(Path("/sys"))
+    return SysfsThermal(sys_dir)
 
 
 def build_button(settings: Settings) -> Button | None:

@@ -10,13 +10,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import push, recording, spool, upload
+from tests.bench import cards, push, recording, spool, upload
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument(
-        "part", nargs="?", choices=("recording", "upload", "spool", "push"), help="only this part"
+        "part",
+        nargs="?",
+        choices=("recording", "upload", "spool", "push", "cards"),
+        help="only this part",
     )
     part = parser.parse_args().part
     print(
@@ -42,6 +45,10 @@ def main() -> int:
             pushed = push.measure(Path(folder) / "push")
             print("\n".join(["", "Model push", *push.report(pushed)]), flush=True)
             missed += push.missed(pushed)
+        if part in (None, "cards"):
+            seen = cards.measure(Path(folder) / "cards")
+            print("\n".join(["", "Scenario cards", *cards.report(seen)]), flush=True)
+            missed += cards.missed(seen)
     print(f"\nmissed: {', '.join(missed)}" if missed else "\nall figures reach what they must")
     return 1 if missed else 0
 

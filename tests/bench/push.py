@@ -1,5 +1,5 @@
-"""One push of a 10 MB bundle to 50 cameras: three real uplink programs, the same code in one process
-for the rest; beside a bare publisher that sends the same bytes to 50 bare subscribers."""
+"""One push of a 10 MB bundle to 50 cameras: three real uplink programs, and for the rest the same
+code in one process; beside a bare publisher that sends the same bytes to 50 bare subscribers."""
 
 from __future__ import annotations
 
@@ -340,7 +340,9 @@ def _bare_s(fleet: Fleet, names: Sequence[str], total_bytes: int) -> float:
     process = context.Process(target=_subscribers, args=(theirs, fleet, list(names), chunks))
     process.start()
     tls = fleet.collector.tls
-    client = bare_paho._client((tls.ca_file, tls.cert_file, tls.key_file), fleet.collector.collector_id)
+    client = bare_paho._client(
+        (tls.ca_file, tls.cert_file, tls.key_file), fleet.collector.collector_id
+    )
     room = threading.Semaphore(bare_paho.WINDOW)
     client.max_inflight_messages_set(bare_paho.WINDOW)
     client.on_socket_open = bare_paho._on_socket_open
@@ -369,7 +371,7 @@ def _bare_s(fleet: Fleet, names: Sequence[str], total_bytes: int) -> float:
 
 
 def _subscribers(end: Connection, fleet: Fleet, names: list[str], chunks: int) -> None:
-    left = {name: chunks for name in names}
+    left = dict.fromkeys(names, chunks)
     subscribed: set[str] = set()
     for name in names:
         tls = fleet.device(name).tls

@@ -190,11 +190,10 @@ def test_card_that_is_held_up_is_answered_once_and_again_when_shown_again(rig: R
     ("text", "line"),
     [
         (sign_card(DECLARED, OTHER_KEY), "a key that this camera does not trust"),
-        ("https://example.org", "a QR code that is no scenario card"),
         ("SL1!" + CARD[4:], "damaged"),
     ],
 )
-def test_forged_or_foreign_code_is_ignored_with_one_line(text: str, line: str, rig: Rig) -> None:
+def test_forged_or_damaged_card_is_ignored_with_one_line(text: str, line: str, rig: Rig) -> None:
     tagger = FakeTagger(rig)
     show(rig, tagger, text)
     for _ in range(3):
@@ -206,6 +205,15 @@ def test_forged_or_foreign_code_is_ignored_with_one_line(text: str, line: str, r
     rig.start()
     record(rig)
     assert declared(rig, "record") == ()
+
+
+def test_code_that_is_no_card_is_said_in_the_status_and_answered_by_nothing(rig: Rig) -> None:
+    tagger = FakeTagger(rig)
+    tagger.say(CodeSeen(rig.clock.boot_ns(), "https://example.org"))
+    rig.until(lambda: rig.recorder.status().card_shown != "", "the line")
+    assert "a QR code that is no scenario card" in rig.recorder.status().card_shown
+    assert "example" not in rig.recorder.status().card_shown
+    assert rig.card_answers == []
 
 
 def test_what_a_card_declares_is_in_no_event_and_no_status(rig: Rig) -> None:
