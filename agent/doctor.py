@@ -129,12 +129,16 @@ def _camera(settings: Settings, status: RecorderStatus | None) -> Finding:
     return Finding(
         part="camera",
         state="good",
-        fact=f"{info.source}, {info.width}x{info.height} at {info.frame_rate_hz:g} Hz",
+        fact=f"{info.source}, {info.width}x{info.height} at {info.frame_rate_hz:g} Hz,"
+        f" {info.encoder}",
     )
 
 
 def _encoder(settings: Settings) -> Finding:
     camera = settings.camera
+    if settings.encoder.driver == "hardware":
+        fact = "of the camera or its board: the camera's own line says whether it works"
+        return Finding(part="encoder", state="good", fact=fact)
     encoder = parts.build_encoder(settings)
     encoder.open(camera.width, camera.height, float(camera.frame_rate_hz))
     name = encoder.name
