@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from agent.config.hands import Button, Indicator
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.config import Camera, Cards, Device, Encoder, Governor, Paths, Recorder, Settings, Trust
+from agent.config.hands import Button, Indicator
 from agent.doctor import Finding, Visit, examine_part
 from firmware_tools.dev_fleet import Fleet
 from tests.card_maker import write_footage
