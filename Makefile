@@ -2,6 +2,9 @@
 
 PYTHON ?=
 VENV ?= .venv
+TRAIN_VENV ?= .venv-train
+SETS_DIR ?= run/model-sets$(if $(QUICK),-quick)
+QUICK ?=
 T ?= tests
 JOBS ?= 2
 FOOTAGE ?=
@@ -13,6 +16,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 READY_TEST := $(VENV)/ready-test
 READY_FUZZ := $(VENV)/ready-fuzz
+READY_TRAIN := $(TRAIN_VENV)/ready-train
 PINS := $(wildcard requirements/py*.txt)
 # Another interpreter than the environment was made with: make it anew.
 ifneq ($(PYTHON),)
@@ -22,10 +26,11 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup gstreamer pi-camera demo test test-camera-root check lint types floors bench storm crash fuzz kill-matrix docs clean remake
+# Every target with a line of help is a name, not a file.
+.PHONY: remake $(shell sed -n 's/^\([a-z-]*\):.*## .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 	@echo
 	@echo "  T=PATH narrows test, FOOTAGE=DIR gives demo other clips, PYTHON=PATH chooses 3.11 to 3.13"
 
@@ -75,6 +80,13 @@ fuzz: $(READY_FUZZ) ## look for bytes that break a decoder, for FUZZ_S seconds (
 kill-matrix: $(READY_TEST) ## kill, freeze and starve each program, ROUNDS times (SEED repeats a run)
 	@$(BIN)/python -m tests.kill_matrix --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
+train-env: $(READY_TRAIN) ## an environment of its own for training: torch, ViZDoom (Python 3.11)
+	@echo "ready: $(TRAIN_VENV)"
+
+model-footage: $(READY_TRAIN) ## render the scenes the reference model learns from (QUICK=1 for a few; SETS_DIR=DIR)
+	@$(TRAIN_VENV)/bin/python -m models.reference.footage --out "$(SETS_DIR)" --jobs $(JOBS) \
+		$(if $(QUICK),--quick)
+
 docs: $(READY) ## write docs/configuration.md anew from the settings
 	@$(BIN)/python -m firmware_tools.config_reference
 
@@ -89,6 +101,10 @@ $(READY): $(PINS) requirements/tools.txt firmware_tools/setup.sh
 
 $(READY_FUZZ): $(READY_TEST) requirements/fuzz.txt
 	@sh firmware_tools/setup.sh fuzz "$(VENV)"
+	@touch $@
+
+$(READY_TRAIN): requirements/py311.txt requirements/dev.txt requirements/train.txt firmware_tools/setup.sh
+	@sh firmware_tools/setup.sh train "$(TRAIN_VENV)"
 	@touch $@
 
 $(READY_TEST): $(READY) requirements/dev.txt

@@ -5,6 +5,7 @@
 #   firmware_tools/setup.sh test VENV    what `make check` and `make test` need on top of it
 #   firmware_tools/setup.sh gstreamer VENV    what a camera over GStreamer needs
 #   firmware_tools/setup.sh picamera2 VENV    what a Raspberry Pi's camera needs
+#   firmware_tools/setup.sh train VENV   an environment of its own for rendering and training
 #
 # PYTHON names the interpreter (3.11 to 3.13); without it one is looked for. Made for Debian 12 and
 # 13, Ubuntu 24.04 and Raspberry Pi OS, 64 bit, as root or as a user who may use sudo. What the
@@ -248,13 +249,31 @@ set_up_picamera2() {
     say "  picamera2 is there for $venv"
 }
 
+# The training packages are pinned for Python 3.11 alone.
+set_up_train() {
+    say "Setting up for training, once (the log is $log)"
+    asked=${PYTHON:-}
+    PYTHON=${asked:-python3.11}
+    find_python
+    PYTHON=$asked
+    [ "$version" = 311 ] || fail "training needs Python 3.11, $python is another: say PYTHON=/path/to/it"
+    make_environment
+    for pins in py311 dev train; do
+        install_pins "requirements/$pins.txt"
+    done
+    "$venv/bin/python" -c 'import av, cv2, torch, vizdoom' >>"$log" 2>&1 ||
+        fail "a Python package does not load: see $log"
+    say "Set up for training."
+}
+
 set_up_fuzz() {
     [ "$(uname -m)" = x86_64 ] ||
         fail "this is $(uname -m); atheris, the fuzzer, has packages for x86_64 alone (make test fuzzes a little without it)"
     install_pins requirements/fuzz.txt
 }
 
-[ $# -eq 2 ] || fail "usage: firmware_tools/setup.sh run|test|gstreamer|picamera2|fuzz VENV"
+usage="usage: firmware_tools/setup.sh run|test|gstreamer|picamera2|train|fuzz VENV"
+[ $# -eq 2 ] || fail "$usage"
 venv=$2
 cd "$(dirname "$0")/.."
 mkdir -p build
@@ -267,6 +286,7 @@ run) set_up_run ;;
 test) set_up_test ;;
 gstreamer) set_up_gstreamer ;;
 picamera2) set_up_picamera2 ;;
+train) set_up_train ;;
 fuzz) set_up_fuzz ;;
-*) fail "usage: firmware_tools/setup.sh run|test|gstreamer|picamera2|fuzz VENV" ;;
+*) fail "$usage" ;;
 esac
