@@ -8,6 +8,7 @@ import pytest
 import zmq
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.config import Cards
 from agent.crypto.cards import sign_card
 from agent.crypto.trust import pinned
 from agent.ipc import sockets
@@ -130,10 +131,13 @@ def test_card_shown_soon_after_the_start_goes_to_open_clips_and_the_record(rig: 
     assert declared(rig, "record") == LABELS
 
 
-def test_card_shown_too_late_in_a_session_is_not_looked_at(rig: Rig) -> None:
+def test_card_shown_too_late_in_a_session_is_not_looked_at(
+    make_rig: MakeRig, tmp_path: Path
+) -> None:
+    rig = with_keys(make_rig, tmp_path, cards=Cards(after_start_s=3))
     tagger = FakeTagger(rig)
     rig.start()
-    tagger.run(20.5)
+    tagger.run(3.5)
     tagger.say(CodeSeen(rig.clock.boot_ns(), CARD))
     tagger.run(1)
     record(rig, 1)
