@@ -3,11 +3,16 @@
 PYTHON ?=
 VENV ?= .venv
 TRAIN_VENV ?= .venv-train
+EXPORT_VENV ?= .venv-export
 SETS_DIR ?= run/model-sets$(if $(QUICK),-quick)
+MODEL_DIR ?= run/model$(if $(QUICK),-quick)
 QUICK ?=
+DEVICE ?= cpu
 T ?= tests
 JOBS ?= 2
 FOOTAGE ?=
+BUNDLE ?=
+DEGRADE ?=
 FUZZ_S ?= 60
 ROUNDS ?= 30
 SEED ?=
@@ -16,7 +21,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 READY_TEST := $(VENV)/ready-test
 READY_FUZZ := $(VENV)/ready-fuzz
+READY_REPORT := $(VENV)/ready-report
 READY_TRAIN := $(TRAIN_VENV)/ready-train
+READY_EXPORT := $(EXPORT_VENV)/ready-export
+TRAIN := $(TRAIN_VENV)/bin/python -m models.reference
+HELD_OUT := held_seeds held_maps unseen_layouts unseen_textures unseen_weapon
+MODEL_FOLDERS = --sets "$(SETS_DIR)" --work "$(MODEL_DIR)"
 PINS := $(wildcard requirements/py*.txt)
 # Another interpreter than the environment was made with: make it anew.
 ifneq ($(PYTHON),)
@@ -80,6 +90,25 @@ fuzz: $(READY_FUZZ) ## look for bytes that break a decoder, for FUZZ_S seconds (
 kill-matrix: $(READY_TEST) ## kill, freeze and starve each program, ROUNDS times (SEED repeats a run)
 	@$(BIN)/python -m tests.kill_matrix --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
+model: $(READY_TRAIN) $(READY_EXPORT) model-footage ## train, quantise and measure a model (QUICK=1: worse, in minutes; DEVICE=cuda)
+	@mkdir -p "$(MODEL_DIR)/held-out"
+	@$(TRAIN).train $(MODEL_FOLDERS) --device "$(DEVICE)" --resume $(if $(QUICK),--quick)
+	@$(if $(QUICK),,$(TRAIN).train $(MODEL_FOLDERS) --device "$(DEVICE)" --resume --baseline)
+	@$(TRAIN).bundle $(MODEL_FOLDERS) --export-python "$(EXPORT_VENV)/bin/python"
+	@$(TRAIN).compare $(MODEL_FOLDERS) $(if $(QUICK),--frames 60)
+	@for set in $(HELD_OUT); do ln -sfn "$(abspath $(SETS_DIR))/$$set" "$(MODEL_DIR)/held-out/$$set"; done
+	@$(TRAIN).evaluate "$(MODEL_DIR)/held-out" --bundle "$(MODEL_DIR)/bundle" \
+		--json "$(MODEL_DIR)/evaluation.json" $(if $(DEGRADE),--degrade "$(DEGRADE)")
+	@$(TRAIN).card --bundle "$(MODEL_DIR)/bundle" --work "$(MODEL_DIR)"
+	@echo "the bundle with its card and figures: $(MODEL_DIR)/bundle"
+
+model-report: $(READY_REPORT) ## measure the newest model on FOOTAGE=DIR and draw it (BUNDLE, DEGRADE=all)
+	@mkdir -p run
+	@$(BIN)/python -m models.reference.evaluate "$(or $(FOOTAGE),tests/footage)" \
+		$(if $(BUNDLE),--bundle "$(BUNDLE)") $(if $(DEGRADE),--degrade "$(DEGRADE)") \
+		--json run/model-report.json --png run/model-report.png
+	@echo "written: run/model-report.png, run/model-report.json"
+
 train-env: $(READY_TRAIN) ## an environment of its own for training: torch, ViZDoom (Python 3.11)
 	@echo "ready: $(TRAIN_VENV)"
 
@@ -99,6 +128,10 @@ $(READY): $(PINS) requirements/tools.txt firmware_tools/setup.sh
 	@echo "$(PYTHON)" > $(VENV)/made-with
 	@touch $@
 
+$(READY_REPORT): $(READY) requirements/report.txt
+	@sh firmware_tools/setup.sh report "$(VENV)"
+	@touch $@
+
 $(READY_FUZZ): $(READY_TEST) requirements/fuzz.txt
 	@sh firmware_tools/setup.sh fuzz "$(VENV)"
 	@touch $@
@@ -107,6 +140,10 @@ $(READY_TRAIN): requirements/py311.txt requirements/dev.txt requirements/train.t
 	@sh firmware_tools/setup.sh train "$(TRAIN_VENV)"
 	@touch $@
 
-$(READY_TEST): $(READY) requirements/dev.txt
+$(READY_EXPORT): requirements/export.txt firmware_tools/setup.sh
+	@sh firmware_tools/setup.sh export "$(EXPORT_VENV)"
+	@touch $@
+
+$(READY_TEST): $(READY) requirements/dev.txt requirements/report.txt
 	@sh firmware_tools/setup.sh test "$(VENV)"
 	@touch $@

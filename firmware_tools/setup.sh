@@ -5,7 +5,9 @@
 #   firmware_tools/setup.sh test VENV    what `make check` and `make test` need on top of it
 #   firmware_tools/setup.sh gstreamer VENV    what a camera over GStreamer needs
 #   firmware_tools/setup.sh picamera2 VENV    what a Raspberry Pi's camera needs
+#   firmware_tools/setup.sh report VENV  what `make model-report` needs on top of the first
 #   firmware_tools/setup.sh train VENV   an environment of its own for rendering and training
+#   firmware_tools/setup.sh export VENV  one for converting the trained network to TFLite
 #
 # PYTHON names the interpreter (3.11 to 3.13); without it one is looked for. Made for Debian 12 and
 # 13, Ubuntu 24.04 and Raspberry Pi OS, 64 bit, as root or as a user who may use sudo. What the
@@ -198,6 +200,7 @@ set_up_test() {
         say "  no GStreamer for $("$venv/bin/python" --version): tests of its cameras are skipped"
     fi
     install_pins requirements/dev.txt
+    install_pins requirements/report.txt
     "$venv/bin/python" -m pip check >>"$log" 2>&1 || fail "the packages do not fit together: see $log"
     say "Set up for the tests."
 }
@@ -249,15 +252,24 @@ set_up_picamera2() {
     say "  picamera2 is there for $venv"
 }
 
-# The training packages are pinned for Python 3.11 alone.
-set_up_train() {
-    say "Setting up for training, once (the log is $log)"
+set_up_report() {
+    install_pins requirements/report.txt
+    "$venv/bin/python" -m pip check >>"$log" 2>&1 || fail "the packages do not fit together: see $log"
+}
+
+# The training and converting packages are pinned for Python 3.11 alone.
+make_environment_311() {
     asked=${PYTHON:-}
     PYTHON=${asked:-python3.11}
     find_python
     PYTHON=$asked
     [ "$version" = 311 ] || fail "training needs Python 3.11, $python is another: say PYTHON=/path/to/it"
     make_environment
+}
+
+set_up_train() {
+    say "Setting up for training, once (the log is $log)"
+    make_environment_311
     for pins in py311 dev train; do
         install_pins "requirements/$pins.txt"
     done
@@ -266,13 +278,22 @@ set_up_train() {
     say "Set up for training."
 }
 
+set_up_export() {
+    say "Setting up the TFLite converter, once (the log is $log)"
+    make_environment_311
+    install_pins requirements/export.txt
+    "$venv/bin/python" -c 'import ai_edge_quantizer, litert_torch' >>"$log" 2>&1 ||
+        fail "a Python package does not load: see $log"
+    say "Set up the converter."
+}
+
 set_up_fuzz() {
     [ "$(uname -m)" = x86_64 ] ||
         fail "this is $(uname -m); atheris, the fuzzer, has packages for x86_64 alone (make test fuzzes a little without it)"
     install_pins requirements/fuzz.txt
 }
 
-usage="usage: firmware_tools/setup.sh run|test|gstreamer|picamera2|train|fuzz VENV"
+usage="usage: firmware_tools/setup.sh run|test|gstreamer|picamera2|report|train|export|fuzz VENV"
 [ $# -eq 2 ] || fail "$usage"
 venv=$2
 cd "$(dirname "$0")/.."
@@ -286,7 +307,9 @@ run) set_up_run ;;
 test) set_up_test ;;
 gstreamer) set_up_gstreamer ;;
 picamera2) set_up_picamera2 ;;
+report) set_up_report ;;
 train) set_up_train ;;
+export) set_up_export ;;
 fuzz) set_up_fuzz ;;
 *) fail "$usage" ;;
 esac
