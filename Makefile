@@ -8,11 +8,13 @@ FOOTAGE ?=
 FUZZ_S ?= 60
 ROUNDS ?= 30
 SEED ?=
+VM ?= $(wildcard tests/vm/guest_*.py)
 
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 READY_TEST := $(VENV)/ready-test
 READY_FUZZ := $(VENV)/ready-fuzz
+READY_VM := $(VENV)/ready-vm
 PINS := $(wildcard requirements/py*.txt)
 # Another interpreter than the environment was made with: make it anew.
 ifneq ($(PYTHON),)
@@ -22,7 +24,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types floors bench storm crash fuzz kill-matrix docs clean remake
+.PHONY: help setup demo test test-vm check lint types floors bench storm crash fuzz kill-matrix docs clean remake
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -37,6 +39,9 @@ demo: $(READY) ## broker, collector and a camera on replayed footage: watch clip
 
 test: $(READY_TEST) ## run the tests, two at a time (T=tests/unit narrows, JOBS=1 one after another)
 	@$(BIN)/python -m pytest $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist loadfile) $(T)
+
+test-vm: $(READY_VM) ## run drivers on a real kernel's GPIO and input devices, in a guest machine (VM=FILE narrows)
+	@$(BIN)/python -m pytest $(VM)
 
 check: lint types floors test ## what CI runs: lint, types, import floors, tests
 
@@ -79,6 +84,10 @@ $(READY): $(PINS) requirements/tools.txt firmware_tools/setup.sh
 
 $(READY_FUZZ): $(READY_TEST) requirements/fuzz.txt
 	@sh firmware_tools/setup.sh fuzz "$(VENV)"
+	@touch $@
+
+$(READY_VM): $(READY_TEST)
+	@sh firmware_tools/setup.sh vm "$(VENV)"
 	@touch $@
 
 $(READY_TEST): $(READY) requirements/dev.txt

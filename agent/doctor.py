@@ -11,18 +11,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import Literal
 
 import msgspec
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from agent import app, parts
+from agent import app, doctor_hands, parts
 from agent.config import Settings
 from agent.core.network_gate import rules_of, why_wait
 from agent.core.picture import LORES_BYTES, LORES_HEIGHT, LORES_WIDTH, Rect
 from agent.drivers.clock_system import SystemClock
 from agent.errors import AgentError, ControlError, KeyFileError
+from agent.findings import Finding, State
 from agent.ipc.control import ask
 from agent.ipc.messages import (
     RecorderStatus,
@@ -31,21 +31,11 @@ from agent.ipc.messages import (
 from agent.services.uplink_gate import local_minute
 from agent.storage import atomic
 
-State = Literal["good", "warn", "bad"]
 CONNECT_TIMEOUT_S = 5.0
 EXPIRY_WARN_DAYS = 14
 LITTLE_ROOM_MINUTES = 60.0
 SLOW_SYNC_MS = 200.0
 MODEL_TRIALS = 20
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the table. `remedy` is empty when the part is good."""
-
-    part: str
-    state: State
-    fact: str
-    remedy: str = ""
 
 
 def run_doctor(settings: Settings, *, as_json: bool) -> int:
@@ -67,7 +57,9 @@ def examine(settings: Settings) -> list[Finding]:
         ("encoder", lambda: _encoder(settings)),
         ("model", lambda: _model(settings)),
         ("card", lambda: _card(settings, running)),
-        ("power", lambda: _power(settings)),
+        ("button", lambda: doctor_hands.button(settings, running)),
+        ("indicator", lambda: doctor_hands.indicator(settings, running)),
+        ("power", lambda: _power(settings, running)),
         ("clock", _clock),
         ("custody key", lambda: _custody_key(settings)),
         ("collector key", lambda: _collector_keys(settings)),
@@ -179,8 +171,9 @@ def _card(settings: Settings, status: RecorderStatus | None) -> Finding:
     return Finding(part="card", state="good", fact=fact)
 
 
-def _power(settings: Settings) -> Finding:
-    source = parts.build_power(settings)
+def _power(settings: Settings, status: RecorderStatus | None = None) -> Finding:
+    # A line belongs to the recorder while it runs.
+    source = parts.build_power(settings, with_line=status is None)
     if source is None:
         return Finding(part="power", state="good", fact="no battery is watched (power.driver)")
     now, rule = source.read(), settings.power

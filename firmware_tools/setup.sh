@@ -3,6 +3,7 @@
 #
 #   firmware_tools/setup.sh run VENV     what `make demo` and the programs need
 #   firmware_tools/setup.sh test VENV    what `make check` and `make test` need on top of it
+#   firmware_tools/setup.sh vm VENV      what `make test-vm` needs on top of that
 #
 # PYTHON names the interpreter (3.11 to 3.13); without it one is looked for. Made for Debian 12 and
 # 13, Ubuntu 24.04 and Raspberry Pi OS, 64 bit, as root or as a user who may use sudo. What the
@@ -172,7 +173,7 @@ set_up_run() {
     install_pins requirements/tools.txt
     install_ourselves
     "$venv/bin/python" -c 'import av, cryptography, google_crc32c, msgspec, numpy, onnxruntime
-import paho.mqtt, pyrage, zmq
+import gpiod, paho.mqtt, pyrage, zmq
 try:
     import tflite_runtime.interpreter
 except ImportError:
@@ -197,7 +198,16 @@ set_up_fuzz() {
     install_pins requirements/fuzz.txt
 }
 
-[ $# -eq 2 ] || fail "usage: firmware_tools/setup.sh run|test|fuzz VENV"
+# The guest machine of `make test-vm`: its emulator, and what makes its root of Debian's packages.
+set_up_vm() {
+    say "Setting up for the guest machine, once (the log is $log)"
+    command -v qemu-system-aarch64 >/dev/null || apt_install qemu-system-arm
+    command -v mmdebstrap >/dev/null || apt_install mmdebstrap debian-archive-keyring
+    command -v fdtput >/dev/null || apt_install device-tree-compiler
+    say "Set up for the guest machine."
+}
+
+[ $# -eq 2 ] || fail "usage: firmware_tools/setup.sh run|test|fuzz|vm VENV"
 venv=$2
 cd "$(dirname "$0")/.."
 mkdir -p build
@@ -209,5 +219,6 @@ case $1 in
 run) set_up_run ;;
 test) set_up_test ;;
 fuzz) set_up_fuzz ;;
-*) fail "usage: firmware_tools/setup.sh run|test|fuzz VENV" ;;
+vm) set_up_vm ;;
+*) fail "usage: firmware_tools/setup.sh run|test|fuzz|vm VENV" ;;
 esac
