@@ -16,6 +16,7 @@ DEGRADE ?=
 FUZZ_S ?= 60
 ROUNDS ?= 30
 SEED ?=
+VM ?= $(wildcard tests/vm/guest_*.py)
 
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
@@ -27,6 +28,7 @@ READY_EXPORT := $(EXPORT_VENV)/ready-export
 TRAIN := $(TRAIN_VENV)/bin/python -m models.reference
 HELD_OUT := held_seeds held_maps unseen_layouts unseen_textures unseen_weapon
 MODEL_FOLDERS = --sets "$(SETS_DIR)" --work "$(MODEL_DIR)"
+READY_VM := $(VENV)/ready-vm
 PINS := $(wildcard requirements/py*.txt)
 # Another interpreter than the environment was made with: make it anew.
 ifneq ($(PYTHON),)
@@ -62,6 +64,9 @@ test: $(READY_TEST) ## run the tests, two at a time (T=tests/unit narrows, JOBS=
 test-camera-root: ## run the picamera2 camera on real libcamera, in a root made once (minutes, root rights)
 	@tests/camera_root/run.sh build/camera-root tests/contract/test_camera.py \
 		tests/unit/drivers/test_camera_picamera2.py -k picamera2
+
+test-vm: $(READY_VM) ## run drivers on a real kernel's GPIO and input devices, in a guest machine (VM=FILE narrows)
+	@$(BIN)/python -m pytest $(VM)
 
 check: lint types floors test ## what CI runs: lint, types, import floors, tests
 
@@ -142,6 +147,10 @@ $(READY_TRAIN): requirements/py311.txt requirements/dev.txt requirements/train.t
 
 $(READY_EXPORT): requirements/export.txt firmware_tools/setup.sh
 	@sh firmware_tools/setup.sh export "$(EXPORT_VENV)"
+	@touch $@
+
+$(READY_VM): $(READY_TEST)
+	@sh firmware_tools/setup.sh vm "$(VENV)"
 	@touch $@
 
 $(READY_TEST): $(READY) requirements/dev.txt requirements/report.txt

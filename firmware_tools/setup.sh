@@ -8,6 +8,7 @@
 #   firmware_tools/setup.sh report VENV  what `make model-report` needs on top of the first
 #   firmware_tools/setup.sh train VENV   an environment of its own for rendering and training
 #   firmware_tools/setup.sh export VENV  one for converting the trained network to TFLite
+#   firmware_tools/setup.sh vm VENV      what `make test-vm` needs on top of that
 #
 # PYTHON names the interpreter (3.11 to 3.13); without it one is looked for. Made for Debian 12 and
 # 13, Ubuntu 24.04 and Raspberry Pi OS, 64 bit, as root or as a user who may use sudo. What the
@@ -180,7 +181,7 @@ set_up_run() {
     install_pins requirements/tools.txt
     install_ourselves
     "$venv/bin/python" -c 'import av, cryptography, google_crc32c, msgspec, numpy, onnxruntime
-import paho.mqtt, pyrage, zmq
+import gpiod, paho.mqtt, pyrage, zmq
 try:
     import tflite_runtime.interpreter
 except ImportError:
@@ -293,7 +294,16 @@ set_up_fuzz() {
     install_pins requirements/fuzz.txt
 }
 
-usage="usage: firmware_tools/setup.sh run|test|gstreamer|picamera2|report|train|export|fuzz VENV"
+# The guest machine of `make test-vm`: its emulator, and what makes its root of Debian's packages.
+set_up_vm() {
+    say "Setting up for the guest machine, once (the log is $log)"
+    command -v qemu-system-aarch64 >/dev/null || apt_install qemu-system-arm
+    command -v mmdebstrap >/dev/null || apt_install mmdebstrap debian-archive-keyring
+    command -v fdtput >/dev/null || apt_install device-tree-compiler
+    say "Set up for the guest machine."
+}
+
+usage="usage: firmware_tools/setup.sh run|test|gstreamer|picamera2|report|train|export|fuzz|vm VENV"
 [ $# -eq 2 ] || fail "$usage"
 venv=$2
 cd "$(dirname "$0")/.."
@@ -311,5 +321,6 @@ report) set_up_report ;;
 train) set_up_train ;;
 export) set_up_export ;;
 fuzz) set_up_fuzz ;;
+vm) set_up_vm ;;
 *) fail "$usage" ;;
 esac

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.config.base import Contradiction
-from agent.config.hands import hands_contradictions
+from agent.config.hands import hands_contradictions, line_contradictions
 from agent.config.sections import CPU_PROVIDER, Camera, Encoder, Settings, Tagger
 
 
@@ -16,6 +16,10 @@ def contradictions(settings: Settings) -> Iterator[Contradiction]:
         yield from _fakes(settings)
     yield from _tagger(settings.tagger)
     yield from hands_contradictions(settings.button, settings.indicator)
+    power = settings.power
+    yield from line_contradictions(
+        "power", power.failing_chip, {"failing_line": power.failing_line}
+    )
     yield from _limits(settings)
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from agent.config.base import ID_PATTERN, Section
 from agent.config.base import bounded as _range
-from agent.config.hands import Button, Indicator
+from agent.config.hands import Button, Indicator, KernelName, LineBias
 
 # Times of day; that they differ is checked with the contradictions.
 QUIET_HOURS_PATTERN = r"^(([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9])?$"
@@ -160,10 +160,15 @@ class Retention(Section, frozen=True):
 
 
 class Power(Section, frozen=True):
-    """A low battery. Percent of a full one; 0 turns a threshold off."""
+    """A low battery. Percent of a full one; 0 turns a threshold off. `failing_line`: a GPIO line by
+    which a UPS or a charger says that power is about to go, beside what `driver` knows."""
 
     driver: Literal["sysfs", "none"] = "sysfs"
     supplies_dir: Path = Path("/sys/class/power_supply")
+    failing_chip: KernelName = ""
+    failing_line: KernelName = ""
+    failing_active_low: bool = False
+    failing_bias: LineBias = "none"
     warn_below_percent: Annotated[float, _range(0, 100)] = 15.0
     stop_below_percent: Annotated[float, _range(0, 100)] = 5.0
     hysteresis_percent: Annotated[float, _range(0, 50)] = 3.0

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 from agent import app, parts
-from agent.doctor.finding import Finding, Visit, good, warn
+from agent.doctor.finding import Finding, Visit, bad, good, warn
 from agent.drivers.clock_system import SystemClock
+
+_LIT_S = 0.5
+_AT_FAULT = "at fault", "see the recorder's line"
 
 
 def check_microphone(visit: Visit) -> Finding:
@@ -18,6 +23,8 @@ def check_button(visit: Visit) -> Finding:
         return good("button", "none configured: sessions begin by `sightline-agent start`")
     gestures = f"start {settings.start}, stop {settings.stop}, mark {settings.mark}"
     if visit.status is not None:
+        if "button" in visit.status.parts_at_fault:
+            return bad("button", *_AT_FAULT)
         return good("button", f"{settings.driver}, held by the recorder; {gestures}")
     try:
         fact = button.open()
@@ -27,18 +34,23 @@ def check_button(visit: Visit) -> Finding:
 
 
 def check_led(visit: Visit) -> Finding:
-    """Lamps and motor that the recorder does not hold are opened."""
+    """Lamps and motor that the recorder does not hold are lit, for a person to see and feel."""
     indicator, settings = parts.build_indicator(visit.settings), visit.settings.indicator
     if indicator is None:
         return good("LED", "none configured: the state is in `sightline-agent status`")
     if visit.status is not None:
+        if "indicator" in visit.status.parts_at_fault:
+            return bad("LED", *_AT_FAULT)
         shown = visit.status.indication or "nothing yet"
         return good("LED", f"{settings.driver}, held by the recorder, shows: {shown}")
     try:
         outputs = indicator.open()
+        indicator.show(outputs)
+        time.sleep(_LIT_S)
     finally:
         indicator.close()
-    return good("LED", f"{settings.driver}: {', '.join(sorted(outputs))}")
+    lit = ", ".join(sorted(outputs))
+    return good("LED", f"{settings.driver}: {lit}, all on for {_LIT_S:g} s just now")
 
 
 def check_cards(visit: Visit) -> Finding:

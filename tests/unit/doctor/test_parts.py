@@ -81,7 +81,7 @@ def test_button_and_lamps_that_are_configured_are_tried(tmp_path: Path) -> None:
     indicator = Indicator(driver="sysfs", red="red:status", motor="motor", leds_dir=leds)
     (tmp_path / "run").mkdir()
     settings = settings_of(tmp_path, indicator=indicator, button=Button(driver="pipe"))
-    assert look("LED", settings).fact == "sysfs: motor, red"
+    assert look("LED", settings).fact == "sysfs: motor, red, all on for 0.5 s just now"
     assert look("button", settings).fact.endswith("; start double, stop hold, mark single")
     gone = msgspec.structs.replace(indicator, red="blue")
     line = look("LED", msgspec.structs.replace(settings, indicator=gone))
