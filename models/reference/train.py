@@ -33,7 +33,7 @@ from models.reference.parts import make_parts
 from models.reference.tasks import BaselineTask, MainTask
 from models.reference.train_report import TrainingReport, read_report, write_report
 
-MAIN = Schedule(steps=3500, peak=2e-3, warm_up=300, decay=1300)
+MAIN = Schedule(steps=3200, peak=2e-3, warm_up=300, decay=1000)
 BASELINE = Schedule(steps=3400, peak=3e-3, warm_up=160, cosine=True)
 QUICK_STEPS = 1200
 RARE_SHARE, BASELINE_RARE_SHARE = 0.4, 0.35
