@@ -40,23 +40,7 @@ RARE_SHARE, BASELINE_RARE_SHARE = 0.4, 0.35
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--sets", type=Path, required=True, help="folder of the sets")
-    parser.add_argument("--work", type=Path, required=True, help="folder for what training makes")
-    parser.add_argument("--baseline", action="store_true", help="train the baseline instead")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("--quick", action="store_true", help="fewer steps: worse, in minutes")
-    parser.add_argument("--steps", type=int, help="the last step, instead of the recipe's")
-    parser.add_argument("--decay", type=int, help="steps over which the rate falls at the end")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument(
-        "--head-stretches", type=int, default=300, help="of 48 pictures to fit the head to; 0: all"
-    )
-    parser.add_argument("--validate-every", type=int, default=500, help="steps")
-    parser.add_argument(
-        "--no-split", action="store_true", help="the sets are apart by construction: do not ask"
-    )
-    arguments = parser.parse_args()
+    arguments = _arguments()
     try:
         refuse_unfit(arguments.sets, with_split=not arguments.no_split)
     except FootageError as exc:
@@ -113,6 +97,26 @@ def main() -> None:
     write_report(arguments.work, name, msgspec.structs.replace(report, cpu_min=spent))
     if not arguments.baseline:
         make_parts(arguments.work, clips, validation, arguments.head_stretches, _say)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--sets", type=Path, required=True, help="folder of the sets")
+    parser.add_argument("--work", type=Path, required=True, help="folder for what training makes")
+    parser.add_argument("--baseline", action="store_true", help="train the baseline instead")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--quick", action="store_true", help="fewer steps: worse, in minutes")
+    parser.add_argument("--steps", type=int, help="the last step, instead of the recipe's")
+    parser.add_argument("--decay", type=int, help="steps over which the rate falls at the end")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument(
+        "--head-stretches", type=int, default=300, help="of 48 pictures to fit the head to; 0: all"
+    )
+    parser.add_argument("--validate-every", type=int, default=500, help="steps")
+    parser.add_argument(
+        "--no-split", action="store_true", help="the sets are apart by construction: do not ask"
+    )
+    return parser.parse_args()
 
 
 def _schedule(arguments: argparse.Namespace) -> Schedule:
