@@ -36,22 +36,32 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types floors bench storm crash fuzz kill-matrix \
-	train-env model-footage model model-report docs clean remake
+# Every target with a line of help is a name, not a file.
+.PHONY: remake $(shell sed -n 's/^\([a-z-]*\):.*## .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 	@echo
 	@echo "  T=PATH narrows test, FOOTAGE=DIR gives demo other clips, PYTHON=PATH chooses 3.11 to 3.13"
 
 setup: $(READY) ## set this machine up (Python packages, Mosquitto); other targets do it by themselves
 	@echo "ready: $(BIN)/sightline-agent"
 
+gstreamer: $(READY) ## what a camera over GStreamer needs: a Jetson's, or a pipeline of yours
+	@sh firmware_tools/setup.sh gstreamer "$(VENV)"
+
+pi-camera: $(READY) ## what a Raspberry Pi's camera needs
+	@sh firmware_tools/setup.sh picamera2 "$(VENV)"
+
 demo: $(READY) ## broker, collector and a camera on replayed footage: watch clips arrive (FOOTAGE=DIR)
 	@$(BIN)/python -m firmware_tools.demo $(if $(FOOTAGE),--footage "$(FOOTAGE)")
 
 test: $(READY_TEST) ## run the tests, two at a time (T=tests/unit narrows, JOBS=1 one after another)
 	@$(BIN)/python -m pytest $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist loadfile) $(T)
+
+test-camera-root: ## run the picamera2 camera on real libcamera, in a root made once (minutes, root rights)
+	@tests/camera_root/run.sh build/camera-root tests/contract/test_camera.py \
+		tests/unit/drivers/test_camera_picamera2.py -k picamera2
 
 check: lint types floors test ## what CI runs: lint, types, import floors, tests
 
@@ -98,6 +108,7 @@ model-report: $(READY_REPORT) ## measure the newest model on FOOTAGE=DIR and dra
 		$(if $(BUNDLE),--bundle "$(BUNDLE)") $(if $(DEGRADE),--degrade "$(DEGRADE)") \
 		--json run/model-report.json --png run/model-report.png
 	@echo "written: run/model-report.png, run/model-report.json"
+
 train-env: $(READY_TRAIN) $(READY_EXPORT) ## environments of their own for training and export (Python 3.11)
 	@echo "ready: $(TRAIN_VENV)"
 

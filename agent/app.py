@@ -234,7 +234,6 @@ def run_gate(settings: Settings, folder: Path) -> GateReport:
     """What a bundle shows on this machine (see services.model_gate)."""
     from agent.services.model_gate import gate
 
-    os.nice(10)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     return gate(
         folder,

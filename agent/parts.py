@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def build_encoder(settings: Settings) -> Encoder:
-    """The encoder that `encoder.driver` names."""
+    """libx264, for a camera that does not encode by itself (`encoder.driver = "x264"`)."""
     from agent.drivers.encoder_x264 import X264Encoder
 
     return X264Encoder(settings.encoder)
@@ -34,11 +34,25 @@ def build_encoder(settings: Settings) -> Encoder:
 
 def build_camera(settings: Settings, clock: Clock, *, lores_rate_hz: float) -> Camera:
     """The camera that `camera.driver` names, not yet open."""
+    camera, encoder = settings.camera, settings.encoder
+    if camera.driver == "gstreamer":
+        from agent.drivers.camera_gstreamer import GStreamerCamera
+
+        return GStreamerCamera(camera, encoder, clock, lores_rate_hz=lores_rate_hz)
+    own = build_encoder(settings)
+    if camera.driver == "picamera2":
+        from agent.drivers.camera_picamera2 import Picamera2Camera
+
+        return Picamera2Camera(
+            camera,
+            encoder,
+            clock,
+            own if encoder.driver == "x264" else None,
+            lores_rate_hz=lores_rate_hz,
+        )
     from agent.drivers.camera_replay import ReplayCamera
 
-    return ReplayCamera(
-        settings.camera, clock, build_encoder(settings), lores_rate_hz=lores_rate_hz
-    )
+    return ReplayCamera(camera, clock, own, lores_rate_hz=lores_rate_hz)
 
 
 def build_power(settings: Settings) -> PowerSource | None:
@@ -50,13 +64,13 @@ def build_power(settings: Settings) -> PowerSource | None:
     return SysfsPower(settings.power.supplies_dir)
 
 
-def build_thermal(settings: Settings) -> ThermalSensor | None:
+def build_thermal(settings: Settings, sys_dir: Path = Path("/sys")) -> ThermalSensor | None:
     """What `governor.driver` names; None for nothing."""
     if settings.governor.driver == "none":
         return None
     from agent.drivers.thermal_sysfs import SysfsThermal
 
-    return SysfsThermal(Path("/sys"))
+    return SysfsThermal(sys_dir)
 
 
 def build_button(settings: Settings) -> Button | None:

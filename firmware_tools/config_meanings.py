@@ -12,10 +12,25 @@ AGENT = {
     "paths.state_dir": "The spool, the models and the boot counter; must survive a reboot.",
     "paths.runtime_dir": "The sockets between the services; the path must be short.",
     "camera.driver": (
-        "Where pictures come from. `replay` plays MP4 files in real time, as if a lens."
+        "Where pictures come from. `gstreamer`: a Jetson's CSI camera, or any `pipeline`."
+        " `picamera2`: a Raspberry Pi's camera. `replay` plays MP4 files in real time."
     ),
     "camera.footage": (
         "For `replay`: one MP4 file, or a folder of them, played in order, again and again."
+    ),
+    "camera.number": (
+        "Which of several CSI cameras, for `picamera2` and for `gstreamer` without a pipeline."
+    ),
+    "camera.pipeline": (
+        "For `gstreamer`: the pipeline, in the language of `gst-launch-1.0`. One branch ends in"
+        " `h264parse config-interval=-1 ! appsink name=h264` (closed GOPs of 1 s, no B-frames), one"
+        " in `appsink name=lores` (small pictures for the model; with `identity name=pace` before"
+        " its scaler only those needed are scaled). It brings its own encoder. Empty: a Jetson's"
+        " CSI camera."
+    ),
+    "camera.exposure": (
+        "`motion` keeps exposures short and the frame rate up, at the price of noise in the dark;"
+        " `auto` leaves it to the camera."
     ),
     "camera.width": "Width of the recording in pixels; even.",
     "camera.height": "Height of the recording in pixels; even.",
@@ -24,7 +39,11 @@ AGENT = {
         "`auto` keeps the source's own H.264 where it fits (closed GOPs of 1 s, no B-frames, "
         "the right size); `never` always encodes."
     ),
-    "encoder.driver": "What makes H.264. `x264` runs on the CPU.",
+    "encoder.driver": (
+        "What makes H.264. `x264` runs on the CPU. `hardware`: a Jetson's NVENC, a Raspberry Pi's"
+        " encoder (a Pi 5 has none); where there is none the camera does"
+        " not open."
+    ),
     "encoder.bitrate_kbps": "Aimed-at rate; 4000 is about 30 MB a minute.",
     "encoder.preset": "libx264's trade of CPU against size.",
     "encoder.threads": "CPU threads of the encoder.",

@@ -41,10 +41,14 @@ class Paths(Section, frozen=True):
 
 
 class Camera(Section, frozen=True):
-    """The lens. `footage` is read by the replay driver alone: a folder of MP4 files or one file."""
+    """The lens. `footage` and `stream_copy` are read by the replay driver alone, `pipeline` by
+    gstreamer, `number` by picamera2 and by gstreamer without a pipeline."""
 
-    driver: Literal["replay"] = "replay"
+    driver: Literal["replay", "gstreamer", "picamera2"] = "replay"
     footage: Path | None = None
+    number: Annotated[int, _range(0, 7)] = 0
+    pipeline: str = ""
+    exposure: Literal["motion", "auto"] = "motion"
     width: Annotated[int, _range(160, 3840)] = 1280
     height: Annotated[int, _range(120, 2160)] = 720
     frame_rate_hz: Annotated[int, _range(1, 120)] = 30
@@ -52,9 +56,10 @@ class Camera(Section, frozen=True):
 
 
 class Encoder(Section, frozen=True):
-    """H.264. `preset` is libx264's; one closed GOP per second, no B-frames, headers repeated."""
+    """H.264. `preset` and `threads` are libx264's; one closed GOP per second, no B-frames, headers
+    repeated. `hardware`: what the camera's board encodes with."""
 
-    driver: Literal["x264"] = "x264"
+    driver: Literal["x264", "hardware"] = "x264"
     bitrate_kbps: Annotated[int, _range(100, 50_000)] = 4_000
     preset: Literal["ultrafast", "superfast", "veryfast"] = "ultrafast"
     threads: Annotated[int, _range(1, 8)] = 1

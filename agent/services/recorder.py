@@ -317,8 +317,10 @@ class Recorder:
 
     def _tick(self, *, force: bool = False) -> None:
         now = self._clock.boot_ns()
+        self._pump.watch()
         if self._pump.fault:
             self._faults.judge("camera", self._pump.fault)
+        self._faults.judge("picture", self._pump.picture_fault)
         self._note_power()
         self._tagger.govern(self._governing.judge(self._power.reading))
         blocked = self._recording.machine.blocked

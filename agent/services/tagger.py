@@ -35,6 +35,7 @@ from agent.ports.clock import Clock
 from agent.services.frame_reader import FrameReader
 from agent.services.looker import Looker
 from agent.services.model_keeper import ModelKeeper
+from agent.services.shadow_run import ScoredFrame
 from agent.services.tagger_model import Scored, TaggerModel
 
 RETRY_S = 5.0
@@ -287,7 +288,8 @@ class TaggerService:
         self._fault = ""
         if self._keeper is not None:
             took_ns = self._clock.boot_ns() - began_ns
-            self._keeper.scored(took_ns, scored.scores, i420, LORES_WIDTH * LORES_HEIGHT)
+            active = _active(header)
+            self._keeper.scored(ScoredFrame(header.pts_ns, took_ns, scored.scores, i420, active))
         self._say(header.pts_ns, scored)
 
     def _lose_frame(self, header: FrameHeader, text: str) -> None:

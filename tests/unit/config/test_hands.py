@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.test_config import GOOD, refusal, write
 
 from agent.config import load_settings
 from agent.config.hands import Button, Indicator, hands_contradictions
+from tests.unit.config.test_loading import GOOD, refusal, write
 
 
 def test_the_defaults_agree_with_each_other() -> None:

@@ -11,11 +11,13 @@ import pytest
 import zmq
 
 from agent.core.model_health import STARTS_IN_ONE_BOOT
+from agent.core.picture import Rect
 from agent.drivers.accelerator_fake import FakeAccelerator
 from agent.errors import ModelError
 from agent.ipc import sockets
 from agent.ipc.messages import ControlReply, ControlRequest, LeaseRequest, pack, unpack
 from agent.services.model_keeper import ModelKeeper
+from agent.services.shadow_run import ScoredFrame
 from agent.services.standby_lease import StandbyLease
 from agent.services.tagger_model import TaggerModel, load_model
 from agent.storage.model_shelf import ModelShelf, Outcome, Wanted
@@ -26,6 +28,7 @@ from tests.recorder_status import STATUS
 
 OLD, NEW = ("tiny", 1), ("tiny", 2)
 LUMA = 640 * 360
+WHOLE = Rect(0, 0, 640, 360)
 PASSED = GateReport(latency_ms=2.0, latency_limit_ms=66.7)
 
 
@@ -123,18 +126,20 @@ class Rig:
 
     def settle(self) -> None:
         """Let what was sent arrive, and the recorder answer it."""
-        if self.recorder.answers and self.recorder.socket.poll(50):
+        lease = self.keeper._lease
+        if self.recorder.answers and lease._pending:
+            assert self.recorder.socket.poll(5000)
             self.recorder.answer()
+            assert lease.socket.poll(5000)
 
     def steps(self, count: int = 6, pace_s: float = 1.0) -> None:
         for _ in range(count):
             self.keeper.step(self)
             self.settle()
-            self.keeper.wakes.poll(10)  # type: ignore[attr-defined]
             self.clock.advance(pace_s)
 
-    def want(self, push: int = 7) -> None:
-        self.shelf.want(Wanted(push=push, name=NEW[0], version=NEW[1]))
+    def want(self, push: int = 7, **terms: Any) -> None:
+        self.shelf.want(Wanted(push=push, name=NEW[0], version=NEW[1], **terms))
 
     def outcome(self) -> Outcome:
         return self.shelf.outcome()
@@ -150,8 +155,9 @@ class Rig:
     def minute(self, scores: Callable[[int], tuple[float, ...]], took_ms: float = 2.0) -> None:
         for n in range(901):
             self.clock.advance(1 / 15)
-            picture = bytes([60 + (n % 2) * 80]) * LUMA
-            self.keeper.scored(int(took_ms * 1e6), scores(n), picture, LUMA)
+            picture = bytes([60 + (n % 2) * 80]) * (LUMA * 3 // 2)
+            pts_ns, took_ns = self.clock.boot_ns(), int(took_ms * 1e6)
+            self.keeper.scored(ScoredFrame(pts_ns, took_ns, scores(n), picture, WHOLE))
 
 
 @pytest.fixture
