@@ -10,6 +10,7 @@ import pytest
 import zmq
 
 from agent.drivers.accelerator_fake import FakeAccelerator
+from agent.drivers.card_reader_fake import FakeCardReader
 from agent.errors import ModelError
 from agent.ipc import sockets
 from agent.ipc.messages import (
