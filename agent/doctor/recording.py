@@ -15,7 +15,7 @@ from agent.ports.camera import Camera, CameraLost, LoresFrame, RawFrame
 
 _LORES_RATE_HZ = 5.0
 _LOOKS = 5
-_LOOK_FOR_S = 5.0
+_LOOK_FOR_S = 10.0
 _ENCODED_FRAMES = 20
 _LENS = {
     "covered": "take off the cap, or let some light in",

@@ -3,8 +3,8 @@
 #
 #   tests/camera_root/run.sh ROOT [pytest arguments]
 #
-# As root or as a user who may use sudo: it makes a chroot. The root (1.1 GB) is made anew when the
-# pins or this script changed. What the tools print goes to build/camera-root.log.
+# As root or as a user who may use sudo: it makes a chroot. The root is made anew when what
+# it is made of changed. What the tools print goes to build/camera-root.log.
 set -eu
 
 suite=trixie # Debian 13; its backports have libcamera 0.7, its own 0.4 hangs in the virtual camera
@@ -35,6 +35,7 @@ in_root() {
         for folder in proc sys dev; do mount --rbind "/$folder" "$root/$folder"; done
         mkdir -p "$root/src"
         mount --bind -o ro "$source" "$root/src"
+        mount -t tmpfs tmpfs "$root/src/build" # what the tests write
         exec chroot "$root" "$@"' sh "$root" "$source" "$@"
 }
 
@@ -75,8 +76,11 @@ make_root() {
         fail "the Python packages cannot be installed: see $log"
 }
 
-wanted=$(cat "$here"/run.sh "$here"/dma_stand_in.c "$here"/virtual.yaml \
-    "$source"/requirements/py313.txt "$source"/requirements/picamera2.txt | sha256sum)
+wanted=$({
+    echo "$suite" $system_packages $test_packages
+    cat "$here"/dma_stand_in.c "$here"/virtual.yaml "$source"/requirements/py313.txt \
+        "$source"/requirements/picamera2.txt
+} | sha256sum)
 if [ "$(cat "$root/opt/made-of" 2>/dev/null)" != "$wanted" ]; then
     make_root
     printf '%s\n' "$wanted" | as_root tee "$root/opt/made-of" >/dev/null

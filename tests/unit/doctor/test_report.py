@@ -78,7 +78,8 @@ def test_every_part_of_a_provisioned_camera_is_good_but_the_recorder_that_does_n
         assert findings[part].state == "good", findings[part]
     for part in ("encoder", "accelerator"):  # on a busy machine they may be too slow
         assert re.search(r"[0-9.]+ ms a frame, [0-9.]+ ms are there", findings[part].fact)
-    assert "lens clear" in findings["camera"].fact
+    # Fewer than three pictures in ten seconds, on a very busy machine, say nothing of the lens.
+    assert re.search(r"lens (clear|unknown)", findings["camera"].fact)
     assert list(findings) == list(PARTS)
     assert "TLSv1.3" in findings["broker"].fact
     assert "1280x720" in findings["camera"].fact
