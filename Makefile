@@ -97,8 +97,8 @@ kill-matrix: $(READY_TEST) ## kill, freeze and starve each program, ROUNDS times
 
 model: $(READY_TRAIN) $(READY_EXPORT) model-footage ## train, quantise and measure a model (QUICK=1: worse, in minutes; DEVICE=cuda)
 	@mkdir -p "$(MODEL_DIR)/held-out"
-	@$(TRAIN).train $(MODEL_FOLDERS) --device "$(DEVICE)" --resume $(if $(QUICK),--quick)
-	@$(if $(QUICK),,$(TRAIN).train $(MODEL_FOLDERS) --device "$(DEVICE)" --resume --baseline)
+	@$(TRAIN).train $(MODEL_FOLDERS) --no-split --device "$(DEVICE)" --resume $(if $(QUICK),--quick)
+	@$(if $(QUICK),,$(TRAIN).train $(MODEL_FOLDERS) --no-split --device "$(DEVICE)" --resume --baseline)
 	@$(TRAIN).bundle $(MODEL_FOLDERS) --export-python "$(EXPORT_VENV)/bin/python"
 	@$(TRAIN).compare $(MODEL_FOLDERS) $(if $(QUICK),--frames 60)
 	@for set in $(HELD_OUT); do ln -sfn "$(abspath $(SETS_DIR))/$$set" "$(MODEL_DIR)/held-out/$$set"; done
@@ -114,7 +114,7 @@ model-report: $(READY_REPORT) ## measure the newest model on FOOTAGE=DIR and dra
 		--json run/model-report.json --png run/model-report.png
 	@echo "written: run/model-report.png, run/model-report.json"
 
-train-env: $(READY_TRAIN) ## an environment of its own for training: torch, ViZDoom (Python 3.11)
+train-env: $(READY_TRAIN) $(READY_EXPORT) ## environments of their own for training and export (Python 3.11)
 	@echo "ready: $(TRAIN_VENV)"
 
 model-footage: $(READY_TRAIN) ## render the scenes the reference model learns from (QUICK=1 for a few; SETS_DIR=DIR)

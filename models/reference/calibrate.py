@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from agent.core.tagging import OpenSpan, TagTracker
 from agent.wire.model_manifest import Label
 from models.reference import recipe
+from models.reference.measure import best_threshold, onsets, onsets_found
 from models.reference.recipe import LABELS, LabelRule
-from models.standin.measure import best_threshold, onsets, onsets_found
 
 _TEMPERATURES = np.geomspace(0.5, 5.0, 25)
 _LOWEST, _HIGHEST = 0.1, 0.95

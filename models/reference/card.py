@@ -5,7 +5,7 @@
 Reads from `--work` what the steps before left there: main.json and baseline.json (training),
 comparison.json (baseline and float, and INT8 if not in quantised.json), evaluation.json (the
 shipped artifact through the tagger, with degradations where they were asked for), and, where they
-are, evaluation-tflite.json and elsewhere.json (other footage). What was not measured is said to be so.
+are, evaluation-tflite.json and elsewhere.json (other footage). What was not measured says so.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from agent.errors import FootageError
+from models.reference import recipe
 from models.reference.clips import (
     ClipFiles,
     FootageSet,
@@ -25,14 +26,13 @@ from models.reference.clips import (
     unpaired,
 )
 from models.reference.splits import leaks, read_split
-from models.standin import recipe
 
 _RATE_SLACK = 0.01
 
 
 def known_labels() -> frozenset[str]:
     """The labels of the recipe."""
-    return frozenset([*(rule.id for rule in recipe.LABELS), *recipe.LEFT_OUT])
+    return frozenset(rule.id for rule in recipe.LABELS)
 
 
 def faults(folder: Path, known: Collection[str], *, with_split: bool = True) -> list[str]:
@@ -58,6 +58,17 @@ def faults(folder: Path, known: Collection[str], *, with_split: bool = True) -> 
     if with_split:
         lines += leaks(read_split(folder), origins)
     return lines
+
+
+def refuse_unfit(folder: Path, *, with_split: bool = True) -> None:
+    """Nothing is trained on that is not fit: prints each fault and raises FootageError."""
+    lines = faults(folder, known_labels(), with_split=with_split)
+    for line in lines:
+        print(line)
+    if lines:
+        raise FootageError(
+            f"{folder}: {len(lines)} faults, nothing is trained on", remedy="mend what they name"
+        )
 
 
 def never_true(folder: Path, known: Collection[str]) -> Iterator[str]:

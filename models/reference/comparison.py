@@ -19,7 +19,7 @@ class FormFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """All of them, over the same pictures: `frames` of each clip, from a third of it on (0: all)."""
+    """All over the same pictures: `frames` of each clip, after its first third (0: all)."""
 
     frames: int
     figures: list[FormFigures]

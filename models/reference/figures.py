@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from agent.core.tagging import Span
 from agent.wire.model_manifest import Label, LabelKind, Metric
-from models.standin.measure import (
+from models.reference.measure import (
     AFTER_NS,
     BEFORE_NS,
     average_precision,

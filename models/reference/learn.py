@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from models.reference import recipe
 from models.reference.cache import CachedClip
 from models.reference.loader import Batch, Sequences
-from models.standin.measure import average_precision
+from models.reference.measure import average_precision
 
 Report = Callable[[str], None]
 _AVERAGE_KEEPS = 0.998

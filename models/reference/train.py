@@ -23,35 +23,28 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import cv2
 import msgspec
 
+from agent.errors import FootageError
 from models.reference import baseline, recipe
 from models.reference.cache import load_set
+from models.reference.check import refuse_unfit
 from models.reference.learn import Schedule, Training, positive_weight, run, set_up_torch
 from models.reference.loader import Sequences
 from models.reference.parts import make_parts
 from models.reference.tasks import BaselineTask, MainTask
 from models.reference.train_report import TrainingReport, read_report, write_report
 
-MAIN = Schedule(steps=3500, peak=2e-3, warm_up=300, decay=1300)
+MAIN = Schedule(steps=3200, peak=2e-3, warm_up=300, decay=1000)
 BASELINE = Schedule(steps=3400, peak=3e-3, warm_up=160, cosine=True)
 QUICK_STEPS = 1200
 RARE_SHARE, BASELINE_RARE_SHARE = 0.4, 0.35
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--sets", type=Path, required=True, help="folder of the sets")
-    parser.add_argument("--work", type=Path, required=True, help="folder for what training makes")
-    parser.add_argument("--baseline", action="store_true", help="train the baseline instead")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("--quick", action="store_true", help="fewer steps: worse, in minutes")
-    parser.add_argument("--steps", type=int, help="the last step, instead of the recipe's")
-    parser.add_argument("--decay", type=int, help="steps over which the rate falls at the end")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument(
-        "--head-stretches", type=int, default=300, help="of 48 pictures to fit the head to; 0: all"
-    )
-    parser.add_argument("--validate-every", type=int, default=500, help="steps")
-    arguments = parser.parse_args()
+    arguments = _arguments()
+    try:
+        refuse_unfit(arguments.sets, with_split=not arguments.no_split)
+    except FootageError as exc:
+        raise SystemExit(str(exc)) from None
     name = "baseline" if arguments.baseline else "main"
     schedule = _schedule(arguments)
     set_up_torch()
@@ -104,6 +97,26 @@ def main() -> None:
     write_report(arguments.work, name, msgspec.structs.replace(report, cpu_min=spent))
     if not arguments.baseline:
         make_parts(arguments.work, clips, validation, arguments.head_stretches, _say)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--sets", type=Path, required=True, help="folder of the sets")
+    parser.add_argument("--work", type=Path, required=True, help="folder for what training makes")
+    parser.add_argument("--baseline", action="store_true", help="train the baseline instead")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--quick", action="store_true", help="fewer steps: worse, in minutes")
+    parser.add_argument("--steps", type=int, help="the last step, instead of the recipe's")
+    parser.add_argument("--decay", type=int, help="steps over which the rate falls at the end")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument(
+        "--head-stretches", type=int, default=300, help="of 48 pictures to fit the head to; 0: all"
+    )
+    parser.add_argument("--validate-every", type=int, default=500, help="steps")
+    parser.add_argument(
+        "--no-split", action="store_true", help="the sets are apart by construction: do not ask"
+    )
+    return parser.parse_args()
 
 
 def _schedule(arguments: argparse.Namespace) -> Schedule:
