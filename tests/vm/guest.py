@@ -8,6 +8,7 @@ them all.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ class Result:
 
 
 def run(
-    folder: Path,
+    name: str,
     *,
     tests: tuple[str, ...],
     modules: tuple[str, ...] = (),
@@ -44,12 +45,15 @@ def run(
     timeout_s: float = 900,
 ) -> list[Result]:
     """Boot, load `modules`, run the test files `tests` (paths in the repository) with the pinned
-    `packages`, and power off. `folder` keeps console.log and the rest for a look afterwards.
+    `packages`, and power off. `build/vm/run-<name>` keeps console.log and the rest for a look
+    afterwards.
 
     Raises AssertionError with the console's end when no results come."""
     root = Root()
     root.make()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = BUILD / f"run-{name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     initrd = folder / "initrd.cpio"
     with initrd.open("wb") as whole:
         for part in (root.archive, _packed(wheels(packages))):
