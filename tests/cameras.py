@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from av.video.frame import PictureType
+
 from agent import config
 from agent.drivers.camera_fake import FakeCamera
 from agent.drivers.camera_gstreamer import GStreamerCamera, x264enc
@@ -107,6 +109,22 @@ def picamera2_camera(clock: Clock) -> Picamera2Camera:
     )
 
 
+class ForcingStream:
+    """An encoder's stream whose next picture opens a GOP when `encoder.forced`."""
+
+    def __init__(self, encoder: Any, stream: Any) -> None:
+        self._encoder, self._stream = encoder, stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def encode(self, picture: Any = None) -> Any:
+        if picture is not None and self._encoder.forced:
+            self._encoder.forced = False
+            picture.pict_type = PictureType.I
+        return self._stream.encode(picture)
+
+
 class EncodedByPicamera2(Picamera2Camera):
     """Where a Pi's hardware encoder stands, another encoder of picamera2: the way in and out of it
     is the same."""
@@ -114,7 +132,22 @@ class EncodedByPicamera2(Picamera2Camera):
     def hardware_encoder(self) -> Any:
         from picamera2.encoders import LibavH264Encoder
 
-        encoder = LibavH264Encoder(500_000, iperiod=PICAMERA2_RATE_HZ, framerate=PICAMERA2_RATE_HZ)
+        class ForcedKeyframesOpenGops(LibavH264Encoder):  # type: ignore[misc]
+            """As a Pi's encoder does it. Its own way fails with this PyAV, which takes no "I"."""
+
+            forced = False
+
+            def force_key_frame(self) -> None:
+                self.forced = True
+
+            def _start(self) -> None:
+                super()._start()
+                self._stream.codec_context.options["forced-idr"] = "1"
+                self._stream = ForcingStream(self, self._stream)
+
+        encoder = ForcedKeyframesOpenGops(
+            500_000, iperiod=PICAMERA2_RATE_HZ, framerate=PICAMERA2_RATE_HZ
+        )
         encoder.threads = 1
         return encoder
 

@@ -64,6 +64,8 @@ class Picamera2Camera(Camera):
         self._pacer = Pacer(lores_rate_hz, 0)
         self._period_ns = _NS_PER_S // settings.frame_rate_hz
         self._layouts: dict[str, dict[str, Any]] = {}
+        self._board_encoder: Any = None
+        self._gop_due_ns = 0
 
     def hardware_encoder(self) -> Any:
         """The board's encoder, as picamera2 drives it. Raises CameraError when there is none."""
@@ -144,6 +146,7 @@ class Picamera2Camera(Camera):
         lens.pre_callback = self._take_request
         if self._encoder is None:
             encoder = self.hardware_encoder()
+            self._board_encoder, self._gop_due_ns = encoder, 0
             lens.start_encoder(encoder, _output(encoder, self._take_encoded), name="main")
             lens.start()
             return f"V4L2 {HARDWARE_ENCODER} ({type(encoder).__name__})"
@@ -170,6 +173,7 @@ class Picamera2Camera(Camera):
     def _close(self) -> None:
         self._stream.close()
         lens, self._lens = self._lens, None
+        self._board_encoder = None
         try:
             if lens is not None:
                 lens.pre_callback = None
@@ -188,7 +192,9 @@ class Picamera2Camera(Camera):
         """On the camera's thread, for each frame of the sensor."""
         try:
             pts_ns = self._pts_ns(request.request.metadata[_sensor_timestamp()])
-            if self._encoding is not None:
+            if self._board_encoder is not None:
+                self._open_gop_when_due(pts_ns)
+            elif self._encoding is not None:
                 width, height = self._layouts["main"]["size"]
                 content = self._i420(request, "main")
                 self._encoding.put(
@@ -202,6 +208,12 @@ class Picamera2Camera(Camera):
         except Exception as exc:  # it would end the camera's thread, and nobody would know why
             _log.exception("camera frame")
             self._stream.fail(CameraError(f"camera failed ({exc})"))
+
+    def _open_gop_when_due(self, pts_ns: int) -> None:
+        """The board's encoder counts frames, which make no second when the sensor missed some."""
+        if pts_ns >= self._gop_due_ns:
+            self._board_encoder.force_key_frame()
+            self._gop_due_ns = pts_ns + _NS_PER_S - self._period_ns // 2
 
     def _i420(self, request: Any, name: str) -> bytes:
         layout = self._layouts[name]
