@@ -168,7 +168,7 @@ def _recorder(
         keyring=keyring,
         context=context,
         agent_version=__version__,
-        power=PowerGuard(build_power(settings), settings.power),
+        power=PowerGuard(build_power(settings, with_line=True), settings.power),
         governing=Governing(build_thermal(settings), settings.governor, clock),
         plans=PlanBook(
             settings.paths.state_dir,

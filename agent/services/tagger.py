@@ -32,6 +32,7 @@ from agent.ipc.messages import (
     unpack,
 )
 from agent.ports.clock import Clock
+from agent.services.frame_reader import FrameReader
 from agent.services.looker import Looker
 from agent.services.model_keeper import ModelKeeper
 from agent.services.shadow_run import ScoredFrame
@@ -82,8 +83,10 @@ class TaggerService:
         self._load = load
         self._clock = clock
         self._keeper = keeper
-        self._frames = sockets.connect(
-            context, zmq.PULL, runtime_dir, "frames", high_water=sockets.FRAMES_HIGH_WATER
+        self._frames = FrameReader(
+            sockets.connect(
+                context, zmq.PULL, runtime_dir, "frames", high_water=sockets.FRAMES_HIGH_WATER
+            )
         )
         self._scores = sockets.connect(
             context, zmq.PUSH, runtime_dir, "scores", high_water=sockets.SCORES_HIGH_WATER
@@ -96,7 +99,7 @@ class TaggerService:
         self._last_seq: int | None = None
         self._last_pts_ns: int | None = None
         self._poller = zmq.Poller()
-        self._poller.register(self._frames, zmq.POLLIN)
+        self._poller.register(self._frames.socket, zmq.POLLIN)
         if keeper is not None:
             self._poller.register(keeper.wakes, zmq.POLLIN)
 
@@ -115,16 +118,16 @@ class TaggerService:
         if self._model is None and self._clock.boot_ns() >= self._retry_at_ns:
             self._try_to_load()
             happened = True
-        try:
-            parts = self._frames.recv_multipart(zmq.NOBLOCK)
-        except zmq.Again:
+        parts = self._frames.take()
+        if parts is None:
             return happened
         self._take(parts)
         return True
 
     def wait(self, timeout_s: float) -> None:
         """Sleep until a frame is there, `timeout_s` at most."""
-        self._poller.poll(round(timeout_s * 1000))
+        if not self._frames.is_ahead:
+            self._poller.poll(round(timeout_s * 1000))
 
     def close(self) -> None:
         """Close the open tags and say so, then free accelerator and sockets. Idempotent."""
@@ -143,7 +146,7 @@ class TaggerService:
             self._keeper.close()
         self._scores.disable_monitor()
         self._links.close(linger=0)
-        self._frames.close(linger=0)
+        self._frames.close()
         self._scores.close(linger=_CLOSE_LINGER_MS)
 
     def replace(self, model: TaggerModel) -> None:
@@ -276,7 +279,7 @@ class TaggerService:
             return
         began_ns = self._clock.boot_ns()
         try:
-            scored = model.score(header.pts_ns, i420, LORES_WIDTH, LORES_HEIGHT, _active(header))
+            scored = model.score_picture(header.pts_ns, self._frames.picture(model))
         except AcceleratorError as exc:
             self._lose_frame(header, str(exc))
             return

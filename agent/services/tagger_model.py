@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from agent.core.preprocess import PicturePreparer
 from agent.core.tagging import Change, OpenSpan, Span, TagTracker
 from agent.core.temporal_head import TemporalHead
 from agent.errors import AcceleratorError, ModelError
-from agent.ports.accelerator import Accelerator
+from agent.ports.accelerator import Accelerator, Picture
 from agent.storage.model_slots import Bundle, open_bundle
 from agent.wire.label_sheet import ModelProvenance
 from agent.wire.model_manifest import Golden, ModelManifest, agent_is_new_enough
@@ -48,7 +49,8 @@ class TaggerModel:
         self.max_gap_ms = manifest.input.max_gap_ms
         self._max_gap_ns = self.max_gap_ms * _MS
         self._head = _head(manifest, bundle.arrays(manifest.head))
-        self._preparer = _preparer(manifest)
+        # Two by turns: one picture is in the accelerator while the next is prepared.
+        self._preparers = itertools.cycle((_preparer(manifest), _preparer(manifest)))
         self._tracker = self._fresh_tracker(first_span_id)
         self.manifest = manifest
         self.golden_difference = 0.0
@@ -74,11 +76,21 @@ class TaggerModel:
         Raises AcceleratorError when the accelerator fails (the next frame may be tried), and
         ValueError when the frame is malformed or not after the one before.
         """
-        picture = self._preparer.prepare(i420, frame_width, frame_height, active)
+        return self.score_picture(pts_ns, self.prepare(i420, frame_width, frame_height, active))
+
+    def prepare(self, i420: Any, frame_width: int, frame_height: int, active: Rect) -> Picture:
+        """The model's picture of a lores frame; good until the call after the next one. May be
+        called from one thread while another scores. Raises ValueError: the frame is malformed."""
+        return next(self._preparers).prepare(i420, frame_width, frame_height, active)
+
+    def score_picture(self, pts_ns: int, picture: Picture) -> Scored:
+        """As `score`, of a picture that `prepare` made."""
         raw = self._head.push(pts_ns, self._accelerator.infer(picture))
         if not np.isfinite(raw).all():
             raise AcceleratorError("the model gave a score that is not a finite number")
-        scores = tuple(round(float(score), _SCORE_DIGITS) for score in raw)
+        # By way of a list: a tuple that grows is no use to Python's store of old ones of its size.
+        rounded = [round(score, _SCORE_DIGITS) for score in raw.tolist()]
+        scores = tuple(rounded)
         changes = tuple(self._tracker.push(pts_ns, scores))
         settled_ns = self._tracker.settled_through_ns
         return Scored(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.wire.model_manifest import Label
-from models.standin.measure import best_threshold
+from models.reference.measure import best_threshold
 from models.standin.recipe import LABELS, LabelRule
 
 _TEMPERATURES = np.geomspace(0.5, 5.0, 25)

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.reference.measure import average_precision
 from models.standin import recipe
 from models.standin.augment import vary
 from models.standin.footage import TRAINING_CLIPS, model_pictures, read_clip
-from models.standin.measure import average_precision
 from models.standin.network import HEIGHT, WIDTH, Backbone, Head
 
 Report = Callable[[str], None]

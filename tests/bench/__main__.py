@@ -9,14 +9,19 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
+from typing import get_args
 
-from tests.bench import push, recording, spool, upload
+from models.reference.camera_run import Runtime, newest_bundle, read_manifest
+from tests.bench import cards, push, recording, spool, tagging, upload
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument(
-        "part", nargs="?", choices=("recording", "upload", "spool", "push"), help="only this part"
+        "part",
+        nargs="?",
+        choices=("recording", "tagging", "upload", "spool", "push", "cards"),
+        help="only this part",
     )
     part = parser.parse_args().part
     print(
@@ -29,6 +34,8 @@ def main() -> int:
             figures = recording.measure(Path(folder) / "recording")
             print("\n".join(["", "Recording", *recording.report(figures)]), flush=True)
             missed += _missed_recording(figures)
+        if part in (None, "tagging"):
+            missed += _tagging(Path(folder) / "tagging")
         if part in (None, "upload"):
             rates = upload.measure(Path(folder) / "upload")
             print("\n".join(["", "Upload", *upload.report(rates)]), flush=True)
@@ -42,8 +49,27 @@ def main() -> int:
             pushed = push.measure(Path(folder) / "push")
             print("\n".join(["", "Model push", *push.report(pushed)]), flush=True)
             missed += push.missed(pushed)
+        if part in (None, "cards"):
+            seen = cards.measure(Path(folder) / "cards")
+            print("\n".join(["", "Scenario cards", *cards.report(seen)]), flush=True)
+            missed += cards.missed(seen)
     print(f"\nmissed: {', '.join(missed)}" if missed else "\nall figures reach what they must")
     return 1 if missed else 0
+
+
+def _tagging(folder: Path) -> list[str]:
+    """Prints the tagger's figures on every runtime that the newest bundle has a file for."""
+    print("\nTagging")
+    bundle, missed = newest_bundle(), list[str]()
+    held = {artifact.backend for artifact in read_manifest(bundle).backbone.artifacts}
+    for runtime in get_args(Runtime):
+        if runtime not in held:
+            print(f"{runtime}: not measured, {bundle.parent.name} has no file for it")
+            continue
+        figures = tagging.measure(folder / runtime, bundle, runtime)
+        print("\n".join(tagging.report(figures)), flush=True)
+        missed += tagging.missed(figures)
+    return missed
 
 
 def _missed_recording(figures: recording.RecordingFigures) -> list[str]:

@@ -60,14 +60,14 @@ def test_every_dependency_of_the_project_is_pinned() -> None:
 def test_pins_of_one_environment_do_not_contradict_each_other() -> None:
     for path in PINS:
         run = _pinned(path)
-        for more in ("dev.txt", "train.txt", "tools.txt"):
+        for more in ("dev.txt", "report.txt", "train.txt", "tools.txt"):
             extra = _pinned(path.with_name(more))
             assert {name: run.get(name, pin) for name, pin in extra.items()} == extra
 
 
 def test_what_the_extras_for_work_on_the_project_ask_for_is_pinned() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for extra in ("dev", "train", "tools"):
+    for extra in ("dev", "report", "train", "tools"):
         known = {**_pinned(PINS[0]), **_pinned(PINS[0].with_name(f"{extra}.txt"))}
         for wanted in project["optional-dependencies"][extra]:
             name, _, version = wanted.partition("==")

@@ -107,3 +107,16 @@ def test_other_factors_weigh_the_cells_that_two_pixels_share() -> None:
     columns = np.array([1, 1, 1, 1, 4 / 15])
     mean = int((rows @ luma[:4, :5] @ columns) / (rows.sum() * columns.sum()) + 0.5)
     assert picture[0, 0, 1] == np.clip((298 * (mean - 16) + 128) >> 8, 0, 255)
+
+
+@pytest.mark.parametrize(("height", "width"), [(28, 48), (24, 40), (36, 64), (44, 70), (18, 16)])
+def test_any_size_gives_exactly_the_rounded_mean_of_the_area(height: int, width: int) -> None:
+    luma = np.random.default_rng(4).integers(16, 236, (36, 64), dtype=np.uint8)
+    frame = np.full(36 * 64 * 3 // 2, 128, np.uint8)
+    frame[: 36 * 64] = luma.reshape(-1)
+    picture = PicturePreparer(height, width, "stretch").prepare(frame, 64, 36, Rect(0, 0, 64, 36))
+    # Every input pixel as height x width parts; an output pixel is 36 x 64 of them.
+    parts = luma.repeat(height, axis=0).repeat(width, axis=1).astype(np.int64)
+    sums = parts.reshape(height, 36, width, 64).sum(axis=(1, 3))
+    mean = (2 * sums + 36 * 64) // (2 * 36 * 64)
+    assert np.array_equal(picture[:, :, 1], np.clip((298 * (mean - 16) + 128) >> 8, 0, 255))

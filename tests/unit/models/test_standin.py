@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 
 from agent.core.picture import Rect
+from agent.errors import FootageError
 from agent.storage.model_slots import Bundle, open_bundle
+from models.reference.camera_run import open_model
+from models.reference.clips import ClipFiles
+from models.reference.evaluate import tag_clip
 from models.standin import footage, recipe
 from models.standin.calibrate import HeldOut, calibrated_labels
-from models.standin.evaluate import BUNDLE, clip_metrics, score_clip
-from models.standin.scorer import Scorer
+from models.standin.evaluate import BUNDLE, metrics_of
 
 
 @pytest.fixture(scope="module")
@@ -106,21 +109,22 @@ def test_a_clip_is_read_at_the_models_rate_with_bars_and_events_kept(clip_folder
     assert abs(int(luma[180, 320]) - (40 + 12 * 5)) <= 2
 
 
-def test_a_clip_with_fewer_frames_than_its_truth_is_refused(clip_folder: Path) -> None:
+def test_a_clip_with_fewer_pictures_than_its_truth_is_refused(clip_folder: Path) -> None:
     file = clip_folder / "c.truth.json"
     truth = json.loads(file.read_text(encoding="utf-8"))
     truth["frames"] += [truth["frames"][0]] * 10
     file.write_text(json.dumps(truth), encoding="utf-8")
-    with pytest.raises(ValueError, match="the video lacks frame"):
+    with pytest.raises(FootageError, match="has 14 pictures, its truth 24"):
         footage.read_clip(clip_folder, "c", 15.0)
 
 
 def test_scoring_a_clip_gives_figures_for_every_label(clip_folder: Path, bundle: Bundle) -> None:
-    scorer = Scorer(bundle.folder, bundle.manifest)
-    run = score_clip(footage.read_clip(clip_folder, "c", 15.0), scorer, bundle.manifest)
-    scorer.close()
-    assert run.scores.shape == (6, len(recipe.LABELS))
-    metrics = {m.label: m for m in clip_metrics(run, bundle.manifest)}
+    model = open_model(bundle.folder, "onnxruntime")
+    clip, spent_ms = tag_clip(model, bundle.manifest, ClipFiles(clip_folder, "c"))
+    model.close()
+    assert clip.scores.shape == (6, len(recipe.LABELS))
+    assert len(spent_ms) == 6
+    metrics = {m.label: m for m in metrics_of(bundle.manifest, [clip], "c")}
     assert metrics["shot_fired"].onsets == 1
     assert metrics["shot_fired"].prevalence == pytest.approx(1 / 6, abs=1e-3)
     assert metrics["env_water"].average_precision is None

@@ -81,14 +81,14 @@ class Recorder:
 class Bench:
     """A tagger, its clock and accelerator, and a recorder."""
 
-    def __init__(self, context: Context, folder: Path) -> None:
+    def __init__(self, context: Context, folder: Path, looker: Looker | None = None) -> None:
         self.context, self.runtime_dir = context, folder / "run"
         self.bundle = folder / "bundle"
         self.clock = HandClock()
         self.accelerator = FakeAccelerator()
         tiny_model.write_bundle(self.bundle)
         self.recorder = Recorder(context, self.runtime_dir)
-        self.service = TaggerService(context, self.runtime_dir, self.load, self.clock)
+        self.service = TaggerService(context, self.runtime_dir, self.load, self.clock, looker)
 
     def load(self, first_span_id: int) -> TaggerModel:
         return load_model(self.bundle, self.accelerator, "0.1.0", first_span_id=first_span_id)
@@ -117,38 +117,40 @@ class Bench:
     def of(self, kind: type[T]) -> list[T]:
         return [m for m in self.recorder.heard if isinstance(m, kind)]
 
+    def close(self) -> None:
+        self.service.close()
+        self.recorder.close()
+        self.context.destroy(linger=0)
+
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    context: Context = zmq.Context()
-    made = Bench(context, tmp_path)
+    made = Bench(zmq.Context(), tmp_path)
     yield made
-    made.service.close()
-    made.recorder.close()
-    context.destroy(linger=0)
+    made.close()
+
+
+@pytest.fixture
+def looking(tmp_path: Path) -> Iterator[Bench]:
+    """A bench whose tagger looks at frames, too."""
+    made = Bench(zmq.Context(), tmp_path, Looker(FakeCardReader("a code")))
+    yield made
+    made.close()
 
 
 def test_frame_to_look_at_is_looked_at_whether_or_not_it_is_to_be_scored(
-    bench: Bench,
+    looking: Bench,
 ) -> None:
-    bench.service.close()
-    bench.service = TaggerService(
-        bench.context,
-        bench.runtime_dir,
-        bench.load,
-        bench.clock,
-        Looker(FakeCardReader("a code")),
-    )
-    bench.until(lambda: bench.service.counts.received > 0 or bool(bench.of(ModelReady)))
+    looking.until(lambda: looking.service.counts.received > 0 or bool(looking.of(ModelReady)))
     for seq, (score, look) in enumerate(((False, True), (True, True), (True, False))):
         header = FrameHeader(seq, seq * STEP, 0, 0, 640, 360, score=score, look=look)
-        bench.recorder.frames.send_multipart([pack(header), BRIGHT])
+        looking.recorder.frames.send_multipart([pack(header), BRIGHT])
         if look:
-            bench.until(lambda seq=seq: len(bench.of(CodeSeen)) > seq)  # type: ignore[misc]
-    bench.until(lambda: len(bench.of(FrameScores)) == 2)
-    assert [seen.pts_ns for seen in bench.of(CodeSeen)] == [0, STEP]
-    assert [seen.pts_ns for seen in bench.of(LensSeen)] == [0, STEP]
-    assert [scored.pts_ns for scored in bench.of(FrameScores)] == [STEP, 2 * STEP]
+            looking.until(lambda seq=seq: len(looking.of(CodeSeen)) > seq)  # type: ignore[misc]
+    looking.until(lambda: len(looking.of(FrameScores)) == 2)
+    assert [seen.pts_ns for seen in looking.of(CodeSeen)] == [0, STEP]
+    assert [seen.pts_ns for seen in looking.of(LensSeen)] == [0, STEP]
+    assert [scored.pts_ns for scored in looking.of(FrameScores)] == [STEP, 2 * STEP]
 
 
 def test_a_recorder_is_told_the_model_before_any_score(bench: Bench) -> None:
@@ -157,6 +159,20 @@ def test_a_recorder_is_told_the_model_before_any_score(bench: Bench) -> None:
     assert isinstance(bench.recorder.heard[0], ModelReady)
     assert bench.of(ModelReady)[0].labels == ("bright", "dark")
     assert bench.of(ModelReady)[0].provenance.backend == "fake"
+
+
+def test_frames_that_pile_up_are_scored_in_order_each_as_if_it_were_alone(bench: Bench) -> None:
+    bench.ready()
+    frames = [DARK, BRIGHT, BRIGHT, DARK, BRIGHT, DARK, DARK, BRIGHT]
+    for seq, picture in enumerate(frames):
+        if seq == 5:
+            bench.recorder.frames.send_multipart([b"rubbish", BRIGHT])
+        bench.recorder.send(seq, seq * STEP, picture)
+    bench.until(lambda: len(bench.of(FrameScores)) == len(frames))
+    expected = [(0.0, 1.0) if picture is DARK else (1.0, 0.0) for picture in frames]
+    assert [m.scores for m in bench.of(FrameScores)] == expected
+    assert [m.pts_ns for m in bench.of(FrameScores)] == [i * STEP for i in range(len(frames))]
+    assert (bench.service.counts.malformed, bench.service.counts.received) == (1, 9)
 
 
 def test_each_frame_gives_its_scores_its_tags_and_then_the_watermark(bench: Bench) -> None:

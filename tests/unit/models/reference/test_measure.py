@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.standin.measure import average_precision, best_threshold, onsets, onsets_found
+from models.reference.measure import average_precision, best_threshold, onsets, onsets_found
 
 MS = 1_000_000
 

@@ -1,0 +1,1 @@
+"""The reference model: footage, training, evaluation, and the recipe for a model of your own."""

@@ -1,0 +1,1 @@
+"""Rendered first-person scenes: maps, people, looks, a scripted wearer, and the truth."""
