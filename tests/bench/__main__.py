@@ -45,14 +45,6 @@ def main() -> int:
             shelf = spool.measure(Path(folder) / "spool")
             print("\n".join(["", "Spool", *spool.report(shelf)]), flush=True)
             missed += spool.missed(shelf)
-        if part in (None, "push"):
-            pushed = push.measure(Path(folder) / "push")
-            print("\n".join(["", "Model push", *push.report(pushed)]), flush=True)
-            missed += push.missed(pushed)
-        if part in (None, "cards"):
-            seen = cards.measure(Path(folder) / "cards")
-            print("\n".join(["", "Scenario cards", *cards.report(seen)]), flush=True)
-            missed += cards.missed(seen)
     print(f"\nmissed: {', '.join(missed)}" if missed else "\nall figures reach what they must")
     return 1 if missed else 0
 
