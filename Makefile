@@ -16,6 +16,7 @@ DEGRADE ?=
 FUZZ_S ?= 60
 ROUNDS ?= 30
 SEED ?=
+VM ?= $(wildcard tests/vm/guest_*.py)
 
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
@@ -27,6 +28,7 @@ READY_EXPORT := $(EXPORT_VENV)/ready-export
 TRAIN := $(TRAIN_VENV)/bin/python -m models.reference
 HELD_OUT := held_seeds held_maps unseen_layouts unseen_textures unseen_weapon
 MODEL_FOLDERS = --sets "$(SETS_DIR)" --work "$(MODEL_DIR)"
+READY_VM := $(VENV)/ready-vm
 PINS := $(wildcard requirements/py*.txt)
 # Another interpreter than the environment was made with: make it anew.
 ifneq ($(PYTHON),)
@@ -36,22 +38,35 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types floors bench storm crash fuzz kill-matrix \
-	train-env model-footage model model-report docs clean remake
+# Every target with a line of help is a name, not a file.
+.PHONY: remake $(shell sed -n 's/^\([a-z-]*\):.*## .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 	@echo
 	@echo "  T=PATH narrows test, FOOTAGE=DIR gives demo other clips, PYTHON=PATH chooses 3.11 to 3.13"
 
 setup: $(READY) ## set this machine up (Python packages, Mosquitto); other targets do it by themselves
 	@echo "ready: $(BIN)/sightline-agent"
 
+gstreamer: $(READY) ## what a camera over GStreamer needs: a Jetson's, or a pipeline of yours
+	@sh firmware_tools/setup.sh gstreamer "$(VENV)"
+
+pi-camera: $(READY) ## what a Raspberry Pi's camera needs
+	@sh firmware_tools/setup.sh picamera2 "$(VENV)"
+
 demo: $(READY) ## broker, collector and a camera on replayed footage: watch clips arrive (FOOTAGE=DIR)
 	@$(BIN)/python -m firmware_tools.demo $(if $(FOOTAGE),--footage "$(FOOTAGE)")
 
 test: $(READY_TEST) ## run the tests, two at a time (T=tests/unit narrows, JOBS=1 one after another)
 	@$(BIN)/python -m pytest $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist loadfile) $(T)
+
+test-camera-root: ## run the picamera2 camera on real libcamera, in a root made once (minutes, root rights)
+	@tests/camera_root/run.sh build/camera-root tests/contract/test_camera.py \
+		tests/unit/drivers/test_camera_picamera2.py -k picamera2
+
+test-vm: $(READY_VM) ## run drivers on a real kernel's GPIO and input devices, in a guest machine (VM=FILE narrows)
+	@$(BIN)/python -m pytest $(VM)
 
 check: lint types floors test ## what CI runs: lint, types, import floors, tests
 
@@ -82,8 +97,8 @@ kill-matrix: $(READY_TEST) ## kill, freeze and starve each program, ROUNDS times
 
 model: $(READY_TRAIN) $(READY_EXPORT) model-footage ## train, quantise and measure a model (QUICK=1: worse, in minutes; DEVICE=cuda)
 	@mkdir -p "$(MODEL_DIR)/evaluation"
-	@$(TRAIN).train $(MODEL_FOLDERS) --device "$(DEVICE)" --resume $(if $(QUICK),--quick)
-	@$(if $(QUICK),,$(TRAIN).train $(MODEL_FOLDERS) --device "$(DEVICE)" --resume --baseline)
+	@$(TRAIN).train $(MODEL_FOLDERS) --no-split --device "$(DEVICE)" --resume $(if $(QUICK),--quick)
+	@$(if $(QUICK),,$(TRAIN).train $(MODEL_FOLDERS) --no-split --device "$(DEVICE)" --resume --baseline)
 	@$(TRAIN).bundle $(MODEL_FOLDERS) --export-python "$(EXPORT_VENV)/bin/python"
 	@$(TRAIN).compare $(MODEL_FOLDERS) $(if $(QUICK),--frames 60)
 	@for set in $(HELD_OUT); do echo $$set; done | xargs -P $(JOBS) -I{} $(TRAIN).evaluate "$(SETS_DIR)/{}" \
@@ -98,7 +113,8 @@ model-report: $(READY_REPORT) ## measure the newest model on FOOTAGE=DIR and dra
 		$(if $(BUNDLE),--bundle "$(BUNDLE)") $(if $(DEGRADE),--degrade "$(DEGRADE)") \
 		--json run/model-report.json --png run/model-report.png
 	@echo "written: run/model-report.png, run/model-report.json"
-train-env: $(READY_TRAIN) ## an environment of its own for training: torch, ViZDoom (Python 3.11)
+
+train-env: $(READY_TRAIN) $(READY_EXPORT) ## environments of their own for training and export (Python 3.11)
 	@echo "ready: $(TRAIN_VENV)"
 
 model-footage: $(READY_TRAIN) ## render the scenes the reference model learns from (QUICK=1 for a few; SETS_DIR=DIR)
@@ -131,6 +147,10 @@ $(READY_TRAIN): requirements/py311.txt requirements/dev.txt requirements/train.t
 
 $(READY_EXPORT): requirements/export.txt firmware_tools/setup.sh
 	@sh firmware_tools/setup.sh export "$(EXPORT_VENV)"
+	@touch $@
+
+$(READY_VM): $(READY_TEST)
+	@sh firmware_tools/setup.sh vm "$(VENV)"
 	@touch $@
 
 $(READY_TEST): $(READY) requirements/dev.txt requirements/report.txt

@@ -168,7 +168,7 @@ def _recorder(
         keyring=keyring,
         context=context,
         agent_version=__version__,
-        power=PowerGuard(build_power(settings), settings.power),
+        power=PowerGuard(build_power(settings, with_line=True), settings.power),
         governing=Governing(build_thermal(settings), settings.governor, clock),
         plans=PlanBook(
             settings.paths.state_dir,
@@ -234,7 +234,6 @@ def run_gate(settings: Settings, folder: Path) -> GateReport:
     """What a bundle shows on this machine (see services.model_gate)."""
     from agent.services.model_gate import gate
 
-    os.nice(10)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     return gate(
         folder,

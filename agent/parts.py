@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def build_encoder(settings: Settings) -> Encoder:
-    """The encoder that `encoder.driver` names."""
+    """libx264, for a camera that does not encode by itself (`encoder.driver = "x264"`)."""
     from agent.drivers.encoder_x264 import X264Encoder
 
     return X264Encoder(settings.encoder)
@@ -34,35 +34,82 @@ def build_encoder(settings: Settings) -> Encoder:
 
 def build_camera(settings: Settings, clock: Clock, *, lores_rate_hz: float) -> Camera:
     """The camera that `camera.driver` names, not yet open."""
+    camera, encoder = settings.camera, settings.encoder
+    if camera.driver == "gstreamer":
+        from agent.drivers.camera_gstreamer import GStreamerCamera
+
+        return GStreamerCamera(camera, encoder, clock, lores_rate_hz=lores_rate_hz)
+    own = build_encoder(settings)
+    if camera.driver == "picamera2":
+        from agent.drivers.camera_picamera2 import Picamera2Camera
+
+        return Picamera2Camera(
+            camera,
+            encoder,
+            clock,
+            own if encoder.driver == "x264" else None,
+            lores_rate_hz=lores_rate_hz,
+        )
     from agent.drivers.camera_replay import ReplayCamera
 
-    return ReplayCamera(
-        settings.camera, clock, build_encoder(settings), lores_rate_hz=lores_rate_hz
-    )
+    return ReplayCamera(camera, clock, own, lores_rate_hz=lores_rate_hz)
 
 
-def build_power(settings: Settings) -> PowerSource | None:
-    """What `power.driver` names; None for nothing."""
-    if settings.power.driver == "none":
-        return None
-    from agent.drivers.power_sysfs import SysfsPower
+def build_power(settings: Settings, *, with_line: bool = False) -> PowerSource | None:
+    """What `power.driver` names; None for nothing. `with_line`: the GPIO line of
+    `power.failing_line` too, which one program alone can have."""
+    power = settings.power
+    sources: list[PowerSource] = []
+    if power.driver == "sysfs":
+        from agent.drivers.power_sysfs import SysfsPower
 
-    return SysfsPower(settings.power.supplies_dir)
+        sources.append(SysfsPower(power.supplies_dir))
+    if with_line and power.failing_line:
+        from agent.drivers.power_gpiod import GpiodPower
+
+        sources.append(
+            GpiodPower(
+                chip=power.failing_chip,
+                line=power.failing_line,
+                active_low=power.failing_active_low,
+                bias=power.failing_bias,
+            )
+        )
+    if len(sources) < 2:
+        return sources[0] if sources else None
+    from agent.drivers.power_several import SeveralPower
+
+    return SeveralPower(sources)
 
 
-def build_thermal(settings: Settings) -> ThermalSensor | None:
+def build_thermal(settings: Settings, sys_dir: Path = Path("/sys")) -> ThermalSensor | None:
     """What `governor.driver` names; None for nothing."""
     if settings.governor.driver == "none":
         return None
     from agent.drivers.thermal_sysfs import SysfsThermal
 
-    return SysfsThermal(Path("/sys"))
+    return SysfsThermal(sys_dir)
 
 
 def build_button(settings: Settings) -> Button | None:
     """The button that `button.driver` names, not yet open; None for none."""
     if settings.button.driver == "none":
         return None
+    button = settings.button
+    if button.driver == "gpiod":
+        from agent.drivers.button_gpiod import GpiodButton
+
+        return GpiodButton(
+            chip=button.chip,
+            line=button.line,
+            active_low=button.active_low,
+            bias=button.bias,
+            debounce_s=button.debounce_s,
+        )
+    if button.driver == "evdev":
+        from agent.drivers.button_evdev import EvdevButton
+
+        return EvdevButton(device=button.device, key=button.key)
     from agent.drivers.button_pipe import PipeButton
 
     return PipeButton(settings.paths.runtime_dir / "button.fifo")
@@ -73,6 +120,12 @@ def build_indicator(settings: Settings) -> Indicator | None:
     indicator = settings.indicator
     if indicator.driver == "none":
         return None
+    if indicator.driver == "gpiod":
+        from agent.drivers.indicator_gpiod import GpiodIndicator
+
+        return GpiodIndicator(
+            chip=indicator.chip, lines=_outputs(settings), active_low=indicator.active_low
+        )
     from agent.drivers.indicator_sysfs import SysfsIndicator
 
     return SysfsIndicator(indicator.leds_dir, _outputs(settings))

@@ -12,10 +12,25 @@ AGENT = {
     "paths.state_dir": "The spool, the models and the boot counter; must survive a reboot.",
     "paths.runtime_dir": "The sockets between the services; the path must be short.",
     "camera.driver": (
-        "Where pictures come from. `replay` plays MP4 files in real time, as if a lens."
+        "Where pictures come from. `gstreamer`: a Jetson's CSI camera, or any `pipeline`."
+        " `picamera2`: a Raspberry Pi's camera. `replay` plays MP4 files in real time."
     ),
     "camera.footage": (
         "For `replay`: one MP4 file, or a folder of them, played in order, again and again."
+    ),
+    "camera.number": (
+        "Which of several CSI cameras, for `picamera2` and for `gstreamer` without a pipeline."
+    ),
+    "camera.pipeline": (
+        "For `gstreamer`: the pipeline, in the language of `gst-launch-1.0`. One branch ends in"
+        " `h264parse config-interval=-1 ! appsink name=h264` (closed GOPs of 1 s, no B-frames), one"
+        " in `appsink name=lores` (small pictures for the model; with `identity name=pace` before"
+        " its scaler only those needed are scaled). It brings its own encoder. Empty: a Jetson's"
+        " CSI camera."
+    ),
+    "camera.exposure": (
+        "`motion` keeps exposures short and the frame rate up, at the price of noise in the dark;"
+        " `auto` leaves it to the camera."
     ),
     "camera.width": "Width of the recording in pixels; even.",
     "camera.height": "Height of the recording in pixels; even.",
@@ -24,7 +39,11 @@ AGENT = {
         "`auto` keeps the source's own H.264 where it fits (closed GOPs of 1 s, no B-frames, "
         "the right size); `never` always encodes."
     ),
-    "encoder.driver": "What makes H.264. `x264` runs on the CPU.",
+    "encoder.driver": (
+        "What makes H.264. `x264` runs on the CPU. `hardware`: a Jetson's NVENC, a Raspberry Pi's"
+        " encoder (a Pi 5 has none); where there is none the camera does"
+        " not open."
+    ),
     "encoder.bitrate_kbps": "Aimed-at rate; 4000 is about 30 MB a minute.",
     "encoder.preset": "libx264's trade of CPU against size.",
     "encoder.threads": "CPU threads of the encoder.",
@@ -143,6 +162,13 @@ AGENT = {
         "is said of it."
     ),
     "power.supplies_dir": "Where the kernel shows its power supplies.",
+    "power.failing_chip": "The label of the chip that has `failing_line`; empty: whichever has it.",
+    "power.failing_line": (
+        "A GPIO line of a UPS or charger that says that power is about to go: the session is closed"
+        " at once; empty: none."
+    ),
+    "power.failing_active_low": "A low `failing_line` means that power fails.",
+    "power.failing_bias": "The chip's own resistor on `failing_line`; `none` leaves it as it is.",
     "power.warn_below_percent": "Below this charge, off mains, the status warns.",
     "power.stop_below_percent": (
         "Below this charge, off mains, the session is closed cleanly and none is started."
@@ -158,9 +184,17 @@ AGENT = {
     "governor.hysteresis_percent": "How far above it must charge before scoring takes up again.",
     "governor.hold_s": "How long it must stay better before scoring goes up one step.",
     "button.driver": (
-        "Where presses come from. `pipe` is for a desk: write `down` and `up` into"
-        " `<runtime_dir>/button.fifo`, each with its CLOCK_BOOTTIME ns after it or without."
+        "Where presses come from. `gpiod`: a GPIO line. `evdev`: an input device (gpio-keys, a USB"
+        " clicker). `pipe` is for a desk: write `down` and `up` into `<runtime_dir>/button.fifo`,"
+        " each with its CLOCK_BOOTTIME ns after it or without."
     ),
+    "button.chip": "For `gpiod`: the chip's label; empty: whichever chip has the line.",
+    "button.line": "For `gpiod`: the line's name, or with `button.chip` its number.",
+    "button.active_low": "For `gpiod`: the button pulls its line down.",
+    "button.bias": "For `gpiod`: the chip's own resistor; `none` leaves it as it is.",
+    "button.debounce_s": "For `gpiod`: an edge counts when the line has been still for so long.",
+    "button.device": "For `evdev`: the device's name, or its path, best under `/dev/input/by-id`.",
+    "button.key": "For `evdev`: the code of the key that counts; 0: any key.",
     "button.start": "The gesture that starts a session; it counts from the first press.",
     "button.stop": "The gesture that ends the session; it counts when it is complete.",
     "button.mark": "The gesture that marks the moment of its first edge.",
@@ -168,15 +202,15 @@ AGENT = {
     "button.pause_s": "Presses with a shorter pause between them belong together.",
     "button.hold_s": "A press this long is a hold; a shorter one, however slow, is a press.",
     "indicator.driver": (
-        "What lights the lamps. `sysfs`: LEDs of the kernel, and a motor that is one."
+        "What lights the lamps. `gpiod`: GPIO lines. `sysfs`: LEDs of the kernel, and a motor that"
+        " is one."
     ),
-    "indicator.red": "The red lamp: the LED's name.",
-    "indicator.green": "The green lamp: the LED's name.",
-    "indicator.motor": "The vibration motor: the LED's name.",
-    "indicator.leds_dir": "Where the kernel shows its LEDs.",
-    "indicator.card_low_minutes": (
-        "With room for fewer minutes than this, the indicator says that the card is nearly full."
-    ),
+    "indicator.chip": "For `gpiod`: the chip's label; empty: whichever chip has the lines.",
+    "indicator.red": "The red lamp: the name of its line or LED.",
+    "indicator.green": "The green lamp: the name of its line or LED.",
+    "indicator.motor": "The vibration motor: the name of its line or LED.",
+    "indicator.active_low": "For `gpiod`: a low line turns an output on.",
+    "indicator.leds_dir": "For `sysfs`: where the kernel shows its LEDs.",
     "supervisor.watchdog_s": (
         "`sightline-agent run` kills and restarts a service that was silent for so long."
     ),

@@ -44,8 +44,14 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     push.add_argument(
         "--hardware", action="append", default=[], metavar="TAG", help="default: its artifacts'"
     )
+    push.add_argument(
+        "--shadow", type=int, default=0, metavar="MIN", help="first beside the active model"
+    )
+    push.add_argument(
+        "--agree-above", type=_share, metavar="N%", help="then active by itself, if they agree"
+    )
     sign = add("sign", "show what waits for signatures, and sign it", _sign)
-    promote = add("promote", "from its percentage to all it was pushed to", _promote)
+    promote = add("promote", "to all it was pushed to, and out of the shadow", _promote)
     withdraw = add("withdraw", "take a version back: who runs it goes back", _withdraw)
     halt = add("halt", "reach no further camera; needs the halts' key alone", _halt)
     rollback = add("rollback", "withdraw the newest version that is out", _rollback)
@@ -103,6 +109,8 @@ def _push(options: Options) -> int:
         groups=tuple(options.group),
         basis_points=options.percent,
         halt_above=options.halt_above,
+        shadow_minutes=options.shadow,
+        agree_above=options.agree_above,
     )
     print(terms.line)
     return _sign_and_publish(options, repository)

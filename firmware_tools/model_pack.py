@@ -10,6 +10,7 @@ import msgspec
 
 from agent import __version__
 from agent.drivers.accelerator_onnxruntime import OnnxRuntimeAccelerator
+from agent.drivers.accelerator_tflite import TfliteAccelerator
 from agent.errors import ModelError
 from agent.ports.accelerator import Accelerator
 from agent.services.model_gate import gate
@@ -19,7 +20,10 @@ from agent.wire.gate_report import GateReport
 from agent.wire.model_manifest import ModelManifest
 
 # What can be tried at a desk. Artifacts for other chips are judged by the gate of each camera.
-RUNNERS: Mapping[str, Callable[[], Accelerator]] = {"onnxruntime": OnnxRuntimeAccelerator}
+RUNNERS: Mapping[str, Callable[[], Accelerator]] = {
+    "onnxruntime": OnnxRuntimeAccelerator,
+    "tflite": TfliteAccelerator,
+}
 _MOST_DECISIONS_CHANGED = 0.05
 _AGAIN = "export the model again"
 

@@ -48,6 +48,8 @@ def push(
     groups: tuple[str, ...] = (),
     basis_points: int = WHOLE_FLEET,
     halt_above: int | None = None,
+    shadow_minutes: int = 0,
+    agree_above: int | None = None,
 ) -> RolloutTerms:
     """Stage a roll-out of the packed bundle; a new push of one that was pushed before is tried
     anew. `hardware`: by default the backends that it has artifacts for. Raises RepositoryProblem.
@@ -76,6 +78,8 @@ def push(
         groups=groups,
         basis_points=basis_points,
         halt_above=halt_above,
+        shadow_minutes=shadow_minutes,
+        agree_above=agree_above,
     )
     path = target_path(name, version)
     targets.targets[path] = target_of(path, archive, to_custom(_checked(terms)))
@@ -104,10 +108,9 @@ def change(
 
 
 def promote(repository: UpdateRepository, name: str, version: int) -> RolloutTerms:
-    """The whole of the devices and groups that it was pushed to."""
-    return change(
-        repository, name, version, lambda t: msgspec.structs.replace(t, basis_points=WHOLE_FLEET)
-    )
+    """The whole of the devices and groups that it was pushed to; out of the shadow."""
+    words = {"basis_points": WHOLE_FLEET, "shadow_minutes": 0}
+    return change(repository, name, version, lambda t: msgspec.structs.replace(t, **words))
 
 
 def withdraw(repository: UpdateRepository, name: str, version: int) -> RolloutTerms:

@@ -3,9 +3,12 @@
 #
 #   firmware_tools/setup.sh run VENV     what `make demo` and the programs need
 #   firmware_tools/setup.sh test VENV    what `make check` and `make test` need on top of it
+#   firmware_tools/setup.sh gstreamer VENV    what a camera over GStreamer needs
+#   firmware_tools/setup.sh picamera2 VENV    what a Raspberry Pi's camera needs
 #   firmware_tools/setup.sh report VENV  what `make model-report` needs on top of the first
 #   firmware_tools/setup.sh train VENV   an environment of its own for rendering and training
 #   firmware_tools/setup.sh export VENV  one for converting the trained network to TFLite
+#   firmware_tools/setup.sh vm VENV      what `make test-vm` needs on top of that
 #
 # PYTHON names the interpreter (3.11 to 3.13); without it one is looked for. Made for Debian 12 and
 # 13, Ubuntu 24.04 and Raspberry Pi OS, 64 bit, as root or as a user who may use sudo. What the
@@ -157,6 +160,9 @@ install_ourselves() {
     "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --no-deps \
         --no-build-isolation --no-index --editable . </dev/null >>"$log" 2>&1 ||
         fail "the project itself could not be installed into $venv: see $log"
+    if grep -q '^include-system-site-packages = true' "$venv/pyvenv.cfg"; then
+        return # what else the system's Python holds need not fit
+    fi
     "$venv/bin/python" -m pip check >>"$log" 2>&1 || fail "the packages do not fit together: see $log"
 }
 
@@ -175,7 +181,7 @@ set_up_run() {
     install_pins requirements/tools.txt
     install_ourselves
     "$venv/bin/python" -c 'import av, cryptography, google_crc32c, msgspec, numpy, onnxruntime
-import paho.mqtt, pyrage, zmq
+import gpiod, paho.mqtt, pyrage, zmq
 try:
     import tflite_runtime.interpreter
 except ImportError:
@@ -189,10 +195,62 @@ set_up_test() {
         command -v "$program" >/dev/null || apt_install "$program"
     done
     command -v cc >/dev/null || apt_install gcc libc6-dev # a TFLite delegate is compiled
+    if is_system_python; then
+        set_up_gstreamer
+    else
+        say "  no GStreamer for $("$venv/bin/python" --version): tests of its cameras are skipped"
+    fi
     install_pins requirements/dev.txt
     install_pins requirements/report.txt
     "$venv/bin/python" -m pip check >>"$log" 2>&1 || fail "the packages do not fit together: see $log"
     say "Set up for the tests."
+}
+
+# PyGObject has no wheels and must fit both Python and GStreamer, so it is the distribution's own.
+# That one package is linked into the environment; the rest of the system's stays outside.
+system_packages=/usr/lib/python3/dist-packages
+
+# Whether the environment's Python loads what the distribution built for its own.
+is_system_python() {
+    tag=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_config_var("SOABI"))')
+    [ -x /usr/bin/python3 ] &&
+        [ "$tag" = "$(/usr/bin/python3 -c 'import sysconfig; print(sysconfig.get_config_var("SOABI"))')" ]
+}
+
+set_up_gstreamer() {
+    is_system_python || fail "PyGObject is there for the system's own Python only: make setup PYTHON=/usr/bin/python3, then again"
+    imports='import gi
+for name in ("Gst", "GstApp", "GstVideo"): gi.require_version(name, "1.0")
+from gi.repository import Gst
+Gst.init(None)
+missing = [name for name in ("appsink", "h264parse", "jpegdec", "v4l2src", "videoscale", "x264enc")
+           if Gst.ElementFactory.find(name) is None]
+assert not missing, missing'
+    packages="python3-gi gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-base
+        gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
+    if ! "$venv/bin/python" -c "$imports" >>"$log" 2>&1; then
+        # shellcheck disable=SC2086
+        [ -d "$system_packages/gi" ] && dpkg -s $packages >/dev/null 2>&1 || apt_install $packages
+        site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+        ln -sfn "$system_packages/gi" "$site/gi"
+        "$venv/bin/python" -c "$imports" >>"$log" 2>&1 ||
+            fail "GStreamer does not load: see $log"
+    fi
+    say "  GStreamer is there for $venv"
+}
+
+# picamera2 and libcamera change together and with the kernel, so on a Raspberry Pi they are the
+# distribution's own, with a dozen packages that they need: the environment opens to all of these.
+set_up_picamera2() {
+    is_system_python || fail "picamera2 is there for the system's own Python only: make setup PYTHON=/usr/bin/python3, then again"
+    dpkg -s python3-picamera2 >/dev/null 2>&1 || apt-cache show python3-picamera2 >/dev/null 2>&1 ||
+        fail "this distribution has no python3-picamera2: a Raspberry Pi's camera needs Raspberry Pi OS"
+    dpkg -s python3-picamera2 >/dev/null 2>&1 || apt_install python3-picamera2
+    sed -i 's/^include-system-site-packages = .*/include-system-site-packages = true/' \
+        "$venv/pyvenv.cfg"
+    "$venv/bin/python" -c 'from picamera2 import Picamera2' >>"$log" 2>&1 ||
+        fail "picamera2 does not load: see $log"
+    say "  picamera2 is there for $venv"
 }
 
 set_up_report() {
@@ -236,7 +294,17 @@ set_up_fuzz() {
     install_pins requirements/fuzz.txt
 }
 
-[ $# -eq 2 ] || fail "usage: firmware_tools/setup.sh run|test|report|train|export|fuzz VENV"
+# The guest machine of `make test-vm`: its emulator, and what makes its root of Debian's packages.
+set_up_vm() {
+    say "Setting up for the guest machine, once (the log is $log)"
+    command -v qemu-system-aarch64 >/dev/null || apt_install qemu-system-arm
+    command -v mmdebstrap >/dev/null || apt_install mmdebstrap debian-archive-keyring
+    command -v fdtput >/dev/null || apt_install device-tree-compiler
+    say "Set up for the guest machine."
+}
+
+usage="usage: firmware_tools/setup.sh run|test|gstreamer|picamera2|report|train|export|fuzz|vm VENV"
+[ $# -eq 2 ] || fail "$usage"
 venv=$2
 cd "$(dirname "$0")/.."
 mkdir -p build
@@ -247,9 +315,12 @@ trap 'exit 143' TERM
 case $1 in
 run) set_up_run ;;
 test) set_up_test ;;
+gstreamer) set_up_gstreamer ;;
+picamera2) set_up_picamera2 ;;
 report) set_up_report ;;
 train) set_up_train ;;
 export) set_up_export ;;
 fuzz) set_up_fuzz ;;
-*) fail "usage: firmware_tools/setup.sh run|test|report|train|export|fuzz VENV" ;;
+vm) set_up_vm ;;
+*) fail "$usage" ;;
 esac

@@ -9,7 +9,7 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from agent.core.picture import LORES_HEIGHT, LORES_WIDTH
 from agent.crypto.cards import sign_card
@@ -39,6 +39,7 @@ def lores(
     code_px: int = 140,
     tilt: float = 0.0,
     noise: float = 3.0,
+    blur_px: float = 0.0,
     seed: int = 1,
 ) -> Luma:
     """A card in the model's picture, 640x360: its code is `code_px` wide before tilting. `tilt`: by
@@ -66,6 +67,8 @@ def lores(
         lambda value: _BLACK + (_WHITE - _BLACK) * value / 255
     )
     room.paste(dark, (0, 0), mask.resize(small, Image.Resampling.BOX))
+    if blur_px:
+        room = room.filter(ImageFilter.GaussianBlur(blur_px))
     picture = np.asarray(room, np.float64) + rng.normal(0, noise, (LORES_HEIGHT, LORES_WIDTH))
     clipped: Luma = np.clip(picture, 16, 235).astype(np.uint8)
     return clipped

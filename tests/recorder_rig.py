@@ -191,6 +191,7 @@ class Rig:
         keyring: Keyring | None = None,
         plans: PlanBook | None = None,
         score_in_standby: bool = True,
+        cards: config.Cards | None = None,
         button: Button | None = None,
         indicator: Indicator | None = None,
         **recorder: float,
@@ -206,6 +207,7 @@ class Rig:
             recorder=config.Recorder(**values),
             retention=retention or config.Retention(),
             tagger=config.Tagger(score_in_standby=score_in_standby),
+            cards=cards or config.Cards(),
         )
         self.camera = FakeCamera(self.clock)
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()

@@ -5,25 +5,52 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.config.base import Contradiction
-from agent.config.hands import hands_contradictions
-from agent.config.sections import CPU_PROVIDER, Camera, Settings, Tagger
+from agent.config.hands import hands_contradictions, line_contradictions
+from agent.config.sections import CPU_PROVIDER, Camera, Encoder, Settings, Tagger
 
 
 def contradictions(settings: Settings) -> Iterator[Contradiction]:
     """(key, problem, remedy) of each, the first of each section first."""
-    yield from _camera(settings.camera)
+    yield from _camera(settings.camera, settings.encoder)
     if settings.device.kind == "camera":
         yield from _fakes(settings)
     yield from _tagger(settings.tagger)
     yield from hands_contradictions(settings.button, settings.indicator)
+    power = settings.power
+    yield from line_contradictions(
+        "power", power.failing_chip, {"failing_line": power.failing_line}
+    )
     yield from _limits(settings)
 
 
-def _camera(camera: Camera) -> Iterator[Contradiction]:
+def _camera(camera: Camera, encoder: Encoder) -> Iterator[Contradiction]:
     if camera.driver == "replay" and camera.footage is None:
         yield "camera.footage", "missing", "the replay driver needs a folder of MP4 files"
     if camera.width % 2 or camera.height % 2:
         yield "camera.width", "width and height must be even", "I420 halves both"
+    for key, reader, is_set in (
+        ("footage", "replay", camera.footage is not None),
+        ("pipeline", "gstreamer", bool(camera.pipeline)),
+    ):
+        if is_set and camera.driver != reader:
+            yield (
+                f"camera.{key}",
+                f"read by the driver {reader} alone, and camera.driver is {camera.driver}",
+                "leave it out, or choose that driver",
+            )
+    missing = [sink for sink in ("h264", "lores") if f"name={sink}" not in camera.pipeline]
+    if camera.pipeline and missing:
+        yield (
+            "camera.pipeline",
+            f"no appsink named {missing[0]}",
+            f"end that branch in `appsink name={missing[0]}`",
+        )
+    if camera.driver == "replay" and encoder.driver == "hardware":
+        yield (
+            "encoder.driver",
+            "replayed footage has no hardware encoder",
+            'set encoder.driver = "x264"',
+        )
 
 
 def _fakes(settings: Settings) -> Iterator[Contradiction]:

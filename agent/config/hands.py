@@ -12,6 +12,7 @@ from agent.config.base import Contradiction, Section, bounded
 
 # A GPIO chip's label, a line's name, an LED's or an input device's name, as the kernel says them.
 KernelName: TypeAlias = Annotated[str, msgspec.Meta(max_length=200)]
+LineBias: TypeAlias = Literal["pull_up", "pull_down", "none"]
 GestureName: TypeAlias = Literal["single", "double", "triple", "hold", "none"]
 
 # Less than this between the longest pause and a hold, and a hand cannot tell them apart.
@@ -22,7 +23,14 @@ class Button(Section, frozen=True):
     """The wearer's button. `start`, `stop`, `mark` and `mute` each name the gesture that does it. A
     press counts from its first edge, however long the gesture takes."""
 
-    driver: Literal["none", "pipe"] = "none"
+    driver: Literal["none", "gpiod", "evdev", "pipe"] = "none"
+    chip: KernelName = ""
+    line: KernelName = ""
+    active_low: bool = True
+    bias: LineBias = "pull_up"
+    debounce_s: Annotated[float, bounded(0, 0.1)] = 0.01
+    device: KernelName = ""
+    key: Annotated[int, bounded(0, 767)] = 0
     start: GestureName = "double"
     stop: GestureName = "hold"
     mark: GestureName = "single"
@@ -35,23 +43,46 @@ class Indicator(Section, frozen=True):
     """Lamps and vibration motor. One lamp is enough: rhythms tell the states apart. An output that
     is not there is left empty."""
 
-    driver: Literal["none", "sysfs"] = "none"
+    driver: Literal["none", "gpiod", "sysfs"] = "none"
+    chip: KernelName = ""
     red: KernelName = ""
     green: KernelName = ""
     motor: KernelName = ""
+    active_low: bool = False
     leds_dir: Path = Path("/sys/class/leds")
-    card_low_minutes: Annotated[float, bounded(0, 600)] = 30.0
 
 
 def hands_contradictions(button: Button, indicator: Indicator) -> Iterator[Contradiction]:
     """(key, problem, remedy) of each setting that contradicts another."""
     yield from _gestures(button)
+    if button.driver == "gpiod":
+        yield from line_contradictions("button", button.chip, {"line": button.line})
+        if not button.line:
+            yield "button.line", "missing", "the gpiod driver needs the line's name"
+    if button.driver == "evdev" and not button.device:
+        yield "button.device", "missing", "the evdev driver needs the input device's name or path"
     outputs = {"red": indicator.red, "green": indicator.green, "motor": indicator.motor}
     used = [name for name in outputs.values() if name]
     if indicator.driver != "none" and not used:
         yield "indicator.red", "no output is named", "name red, green or motor"
     if len(set(used)) < len(used):
         yield "indicator.red", "two outputs have the same name", "give each its own"
+    if indicator.driver == "gpiod":
+        yield from line_contradictions("indicator", indicator.chip, outputs)
+    same_chip = button.driver == indicator.driver == "gpiod" and button.chip == indicator.chip
+    if same_chip and button.line in used:
+        yield "button.line", "the indicator has this line", "give each its own"
+
+
+def line_contradictions(section: str, chip: str, lines: dict[str, str]) -> Iterator[Contradiction]:
+    """A line that is named by its number alone: the number means another line on another chip."""
+    for key, line in lines.items():
+        if line.isdigit() and not chip:
+            yield (
+                f"{section}.{key}",
+                "a number without the label of its chip",
+                "give the line's name, or name the chip as well (`gpioinfo` shows both)",
+            )
 
 
 def _gestures(button: Button) -> Iterator[Contradiction]:

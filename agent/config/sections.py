@@ -9,7 +9,7 @@ import msgspec
 
 from agent.config.base import ID_PATTERN, Section
 from agent.config.base import bounded as _range
-from agent.config.hands import Button, Indicator
+from agent.config.hands import Button, Indicator, KernelName, LineBias
 
 # Times of day; that they differ is checked with the contradictions.
 QUIET_HOURS_PATTERN = r"^(([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9])?$"
@@ -41,10 +41,14 @@ class Paths(Section, frozen=True):
 
 
 class Camera(Section, frozen=True):
-    """The lens. `footage` is read by the replay driver alone: a folder of MP4 files or one file."""
+    """The lens. `footage` and `stream_copy` are read by the replay driver alone, `pipeline` by
+    gstreamer, `number` by picamera2 and by gstreamer without a pipeline."""
 
-    driver: Literal["replay"] = "replay"
+    driver: Literal["replay", "gstreamer", "picamera2"] = "replay"
     footage: Path | None = None
+    number: Annotated[int, _range(0, 7)] = 0
+    pipeline: str = ""
+    exposure: Literal["motion", "auto"] = "motion"
     width: Annotated[int, _range(160, 3840)] = 1280
     height: Annotated[int, _range(120, 2160)] = 720
     frame_rate_hz: Annotated[int, _range(1, 120)] = 30
@@ -52,9 +56,10 @@ class Camera(Section, frozen=True):
 
 
 class Encoder(Section, frozen=True):
-    """H.264. `preset` is libx264's; one closed GOP per second, no B-frames, headers repeated."""
+    """H.264. `preset` and `threads` are libx264's; one closed GOP per second, no B-frames, headers
+    repeated. `hardware`: what the camera's board encodes with."""
 
-    driver: Literal["x264"] = "x264"
+    driver: Literal["x264", "hardware"] = "x264"
     bitrate_kbps: Annotated[int, _range(100, 50_000)] = 4_000
     preset: Literal["ultrafast", "superfast", "veryfast"] = "ultrafast"
     threads: Annotated[int, _range(1, 8)] = 1
@@ -155,10 +160,15 @@ class Retention(Section, frozen=True):
 
 
 class Power(Section, frozen=True):
-    """A low battery. Percent of a full one; 0 turns a threshold off."""
+    """A low battery. Percent of a full one; 0 turns a threshold off. `failing_line`: a GPIO line by
+    which a UPS or a charger says that power is about to go, beside what `driver` knows."""
 
     driver: Literal["sysfs", "none"] = "sysfs"
     supplies_dir: Path = Path("/sys/class/power_supply")
+    failing_chip: KernelName = ""
+    failing_line: KernelName = ""
+    failing_active_low: bool = False
+    failing_bias: LineBias = "none"
     warn_below_percent: Annotated[float, _range(0, 100)] = 15.0
     stop_below_percent: Annotated[float, _range(0, 100)] = 5.0
     hysteresis_percent: Annotated[float, _range(0, 50)] = 3.0

@@ -42,7 +42,7 @@ class Facts:
 
     `ended_by_itself`: the last session did, and nobody has pressed since. `losing`: footage that
     should be recorded is not. `fit`: a start press would be taken. `part_at_fault`: any other
-    fault that recording does not need."""
+    fault, or a pre-flight that found the camera not fit; recording works all the same."""
 
     session: State = "standby"
     ended_by_itself: bool = False
@@ -50,6 +50,7 @@ class Facts:
     fit: bool = True
     pre_roll_full: bool = True
     uploading: bool = False
+    lens_covered: bool = False
     low_battery: bool = False
     card_nearly_full: bool = False
     clock_trusted: bool = True
@@ -73,10 +74,11 @@ def base_of(facts: Facts) -> Base:
 def note_of(facts: Facts) -> Note | None:
     """The one note beside it, if any."""
     holds: dict[Note, bool] = {
+        "lens_covered": facts.lens_covered and facts.session in ("recording", "post_roll"),
         "low_battery": facts.low_battery,
         "card_nearly_full": facts.card_nearly_full,
-        "clock_not_trusted": not facts.clock_trusted,
         "part_at_fault": facts.part_at_fault,
+        "clock_not_trusted": not facts.clock_trusted,
     }
     return next((name for name in NOTES if holds[name]), None)
 

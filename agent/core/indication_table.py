@@ -23,7 +23,9 @@ _COLOURS = {RED: "red", GREEN: "green", AMBER: "amber"}
 Base: TypeAlias = Literal[
     "alarm", "not_ready", "recording", "post_roll", "uploading", "filling", "standby"
 ]
-Note: TypeAlias = Literal["low_battery", "card_nearly_full", "clock_not_trusted", "part_at_fault"]
+Note: TypeAlias = Literal[
+    "lens_covered", "low_battery", "card_nearly_full", "part_at_fault", "clock_not_trusted"
+]
 Confirmation: TypeAlias = Literal["start", "stop", "mark", "mute", "card", "refused"]
 
 
@@ -106,16 +108,25 @@ STATES: dict[Base, Pattern] = {
 
 # Beside a state that is no alarm: the first that holds.
 NOTES: dict[Note, Pattern] = {
+    "lens_covered": Pattern(
+        "recording, but the lens is covered or blurred",
+        AMBER,
+        Beat(6, 150, 250),
+        buzz=Beat(4, 200, 200),
+        again_s=15,
+    ),
     "low_battery": Pattern(
         "battery low, charge it soon", AMBER, Beat(2, 150, 250), buzz=_WARNING, again_s=300
     ),
     "card_nearly_full": Pattern(
         "card nearly full", AMBER, Beat(3, 150, 250), buzz=_WARNING, again_s=600
     ),
-    "clock_not_trusted": Pattern("clock not trusted", AMBER, Beat(4, 150, 250)),
     "part_at_fault": Pattern(
-        "a part is at fault, recording works; see `status`", AMBER, Beat(5, 150, 250)
+        "not fit, or a part is at fault; recording works, see `status`",
+        AMBER,
+        Beat(5, 150, 250),
     ),
+    "clock_not_trusted": Pattern("clock not trusted", AMBER, Beat(4, 150, 250)),
 }
 NOTE_LEAD_MS, NOTE_TAIL_MS = 400, 600
 

@@ -31,7 +31,8 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """`problems` make the camera unfit, each in words with what to do; `line` says everything."""
+    """`problems` make the camera unfit, each in words that stay the same while it lasts, with what
+    to do; `line` says everything, with the numbers of now."""
 
     problems: tuple[str, ...]
     line: str
@@ -48,7 +49,9 @@ def judge(facts: Facts) -> Preflight:
     if facts.lens in _LENS_REMEDY:
         problems.append(_LENS_REMEDY[facts.lens])
     if facts.card_minutes is not None and facts.card_minutes < facts.least_card_minutes:
-        problems.append(f"card takes {facts.card_minutes:.0f} min more: upload, or change it")
+        problems.append(
+            f"card takes less than {facts.least_card_minutes:.0f} min more: upload, or change it"
+        )
     if facts.low_battery:
         problems.append(facts.low_battery)
     if not facts.model:
@@ -65,10 +68,7 @@ def _said(facts: Facts) -> list[str]:
         said.append("lens clear" if facts.lens == "clear" else "lens not seen yet")
     said.append("clock trusted" if facts.clock_is_trusted else "clock not trusted")
     minutes = facts.card_minutes
-    if minutes is None:
-        said.append("card not measured yet")
-    elif minutes >= facts.least_card_minutes:
-        said.append(f"card {minutes:.0f} min")
+    said.append("card not measured yet" if minutes is None else f"card {minutes:.0f} min")
     if facts.battery_percent is not None and not facts.low_battery:
         said.append(f"battery {facts.battery_percent:.0f} %{', on mains' * bool(facts.on_mains)}")
     if facts.model:

@@ -21,6 +21,8 @@ from agent.ports.camera import (
 from agent.ports.clock import Clock
 
 _NS_PER_S = 1_000_000_000
+# Each picture for the model has one shade of grey, none of them black.
+_DARKEST, _SHADES = 32, 200
 
 
 class FakeCamera(Camera):
@@ -67,6 +69,7 @@ class FakeCamera(Camera):
         self._gop = _one_gop(encoder, self._width, self._height, self._frame_rate_hz)
         self._pacer = Pacer(self._lores_rate_hz, _NS_PER_S // self._frame_rate_hz)
         self._start_pts_ns = self._clock.boot_ns()
+        self._frame_number = self._gop_position = 0
         return StreamInfo(
             width=self._width,
             height=self._height,
@@ -106,7 +109,8 @@ class FakeCamera(Camera):
         )
         if self._pacer.is_due(pts_ns):
             active = (0, 0, LORES_WIDTH, LORES_HEIGHT)
-            grey = bytes([self._frame_number % 256]) * (LORES_WIDTH * LORES_HEIGHT * 3 // 2)
+            shade = _DARKEST + self._frame_number % _SHADES
+            grey = bytes([shade]) * (LORES_WIDTH * LORES_HEIGHT * 3 // 2)
             self._items.append(LoresFrame(pts_ns=pts_ns, data=grey, active=active))
         return True
 

@@ -59,6 +59,9 @@ class ReplayCamera(Camera):
     footage, each of which became exactly one packet.
     """
 
+    # Files do not stall. A machine too busy to keep up is told above, and catches up by itself.
+    stalls_after_s = 60.0
+
     def __init__(
         self,
         settings: config.Camera,
@@ -102,6 +105,9 @@ class ReplayCamera(Camera):
             self._encoder.open(settings.width, settings.height, rate_hz)
         self._pacer = Pacer(self._lores_rate_hz, self._files[0].period_ns)
         self._next_pts_ns = self._clock.boot_ns()
+        self._stopping.clear()
+        self._handover = Handover(_CAPACITY)
+        self._needs_keyframe = True
         self._thread = threading.Thread(target=self._run, name="replay-camera", daemon=True)
         self._thread.start()
         return StreamInfo(

@@ -150,7 +150,13 @@ class LeaseRequest(msgspec.Struct, frozen=True, tag="lease"):
     more reply comes by itself, with `refused` set: the lease is taken back."""
 
 
-ControlRequest = StartRequest | StopRequest | MarkRequest | StatusRequest | LeaseRequest
+class SendingNote(msgspec.Struct, frozen=True, tag="sending"):
+    """The uplink sends clips now: for the wearer's light."""
+
+
+ControlRequest = (
+    StartRequest | StopRequest | MarkRequest | StatusRequest | LeaseRequest | SendingNote
+)
 
 
 class RecorderStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +165,7 @@ class RecorderStatus(msgspec.Struct, frozen=True, kw_only=True):
     `card_minutes_left`: how long the card still takes footage at the present rate, clips that have
     a receipt counted as room. `battery_percent`, `on_mains`: None where nothing knows.
     `indication`: the state that the wearer's indicator shows, by its name in the table.
+    `parts_at_fault`: which parts `faults` are of, for programs.
 
     For a person, and without what a card or plan declares: `card_shown`, the last scenario card or
     other QR code; `plan`, the session plan; `preflight`, whether the camera is fit to record, and
@@ -190,6 +197,7 @@ class RecorderStatus(msgspec.Struct, frozen=True, kw_only=True):
     keys_order: int = 0
     indication: str = ""
     faults: tuple[str, ...] = ()
+    parts_at_fault: tuple[str, ...] = ()
     card_shown: str = ""
     plan: str = ""
     preflight: str = ""

@@ -10,14 +10,13 @@ from av.container import OutputContainer
 from av.stream import Stream
 
 from agent.errors import CameraError, EncoderError
+from agent.media.access_unit import NAL_PPS, NAL_SPS, leading_kinds
 from agent.ports.camera import Packet
 
 # The customary clock of MPEG. Every time is rounded by itself from the clip's start, so nothing
 # drifts: the error of any frame stays below 6 us however long the clip.
 TIMESCALE_HZ = 90_000
 _NS_PER_S = 1_000_000_000
-_START_CODE = b"\x00\x00\x01"
-_PARAMETER_SETS = {7, 8}  # nal_unit_type of SPS and PPS (ITU-T H.264, table 7-1)
 _WRITE_BYTES = 512 * 1024
 _OPTIONS = {
     # Each keyframe closes the fragment before it; offsets count from the fragment's own moof, so
@@ -118,7 +117,7 @@ class FragmentMuxer:
             raise CameraError("fragments: a packet came after the clip's end")
         if self._newest is None and not packet.keyframe:
             raise CameraError("fragments: the clip does not begin with a keyframe")
-        if self._newest is None and not _has_parameter_sets(packet.data):
+        if self._newest is None and not leading_kinds(packet.data) >= {NAL_SPS, NAL_PPS}:
             # libavformat would write an MP4 without avcC, unplayable, and say nothing.
             raise CameraError("fragments: the first keyframe has no SPS and PPS in band")
         if self._newest is not None and packet.pts_ns <= self._newest.pts_ns:
@@ -151,17 +150,6 @@ class FragmentMuxer:
         self._gop_start_ns = end_pts_ns
         self._frames = 0
         return fragment
-
-
-def _has_parameter_sets(access_unit: bytes) -> bool:
-    found = set()
-    at = access_unit.find(_START_CODE)
-    while 0 <= at < len(access_unit) - len(_START_CODE):
-        found.add(access_unit[at + len(_START_CODE)] & 0x1F)
-        if found >= _PARAMETER_SETS:
-            return True
-        at = access_unit.find(_START_CODE, at + len(_START_CODE))
-    return False
 
 
 def _ticks(offset_ns: int) -> int:

@@ -7,7 +7,9 @@ pays for it.
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import TypeAlias
 
+from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
@@ -17,6 +19,9 @@ from agent.core.picture import Rect, fit_inside
 # Black in limited range, which is what the whole product speaks (ITU-R BT.601, BT.709).
 _BLACK_LUMA = 16
 _BLACK_CHROMA = 128
+
+# Offset and bytes a row of each plane of a picture; empty for a packed one.
+Planes: TypeAlias = tuple[tuple[int, int], ...]
 
 
 class PictureFitter:
@@ -78,6 +83,52 @@ class PictureFitter:
                 canvas[target : target + width] = source[begin : begin + width]
             start += stride * rows
         return bytes(canvas)
+
+
+class I420Fitter:
+    """Fits I420 pictures as a library hands them out (planes at `planes`: offset and bytes a row,
+    packed when empty) into packed I420 of width x height. Not for use from two threads."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self._width, self._height = width, height
+        self._fitter = PictureFitter(width, height)
+        self._unpacker: VideoCodecContext | None = None
+
+    def fit(
+        self, content: bytes, width: int, height: int, planes: Planes = ()
+    ) -> tuple[bytes, Rect]:
+        """The packed picture and where it lies in it. A picture of the size is not touched."""
+        packed = self.packed(content, width, height, planes)
+        if (width, height) == (self._width, self._height):
+            return packed, Rect(0, 0, width, height)
+        if self._unpacker is None or (self._unpacker.width, self._unpacker.height) != (
+            width,
+            height,
+        ):
+            # A raw-video "decoder" makes a picture of packed bytes without copying them.
+            self._unpacker = VideoCodecContext.create("rawvideo", "r")
+            self._unpacker.width, self._unpacker.height = width, height
+            self._unpacker.pix_fmt = "yuv420p"
+        return self._fitter.fit(self._unpacker.decode(Packet(packed))[0])
+
+    @staticmethod
+    def packed(content: bytes, width: int, height: int, planes: Planes = ()) -> bytes:
+        """The three planes without padding. Raises ValueError when `content` is too short."""
+        luma, chroma = width * height, width * height // 4
+        size = luma + 2 * chroma
+        dense = ((0, width), (luma, width // 2), (luma + chroma, width // 2))
+        if not planes or planes == dense:
+            if len(content) < size:
+                raise ValueError(f"{len(content)} bytes are no I420 of {width}x{height}")
+            return content if len(content) == size else content[:size]
+        rows = []
+        for number, (offset, stride) in enumerate(planes):
+            half = 1 if number == 0 else 2
+            if stride < width // half or len(content) < offset + stride * (height // half - 1):
+                raise ValueError(f"{len(content)} bytes are no I420 of {width}x{height}")
+            begins = range(offset, offset + stride * (height // half), stride)
+            rows += [content[begin : begin + width // half] for begin in begins]
+        return b"".join(rows)
 
 
 class Pacer:

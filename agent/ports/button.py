@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -18,8 +19,8 @@ class Button(ABC):
     - `read(timeout_s)` waits at most `timeout_s` and gives the edges since the last read, oldest
       first; at once when there are any, none when the time is over. Times are CLOCK_BOOTTIME ns of
       the moment the kernel saw the edge (late by the debounce time at most), not of the read;
-      drivers convert. Presses before `open` are not told; a button that is down at `open` begins
-      with its release, which means nothing.
+      drivers convert. Presses before `open` are not told. The first edge may be a release: of a
+      button that was down at `open`, or one that the hardware remembered. It means nothing.
     - A button that has gone raises ButtonError from `read`, within a second; it can be opened
       again when it is back.
     - `close()` lets the button go. Idempotent.
@@ -73,10 +74,8 @@ class Button(ABC):
 
     def _drop(self) -> None:
         """What cannot be let go has gone already."""
-        try:
+        with contextlib.suppress(Exception):
             self._close()
-        except Exception:
-            return
 
     @abstractmethod
     def _open(self) -> str: ...

@@ -68,18 +68,22 @@ CameraItem = Packet | LoresFrame | CameraLost
 class Camera(ABC):
     """A source of H.264 packets and lores frames.
 
-    - `open()` once, then `read()` until `close()`. `open` raises CameraError (a leaf of it) with
-      the remedy when the camera cannot give what was configured.
+    - `open()` once, then `read()` until `close()`; then it may be opened again. `open` raises
+      CameraError (a leaf of it) with the remedy when the camera cannot give what was configured.
     - `read(timeout_s)` returns the next item in the order captured, or None when there was none in
       time. It is called from one thread. It never returns an item twice and never drops a packet:
-      a driver that cannot keep up says CameraLost.
+      a driver that cannot keep up says CameraLost, or raises CameraError. So does one whose device
+      failed; whoever reads then closes it and opens it again.
     - The first packet after `open` or after a CameraLost is a keyframe; one keyframe at least each
       second. Lores frames come at most at `lores_rate_hz` (given at construction).
     - `pts_ns` is CLOCK_BOOTTIME of the exposure; the driver converts.
     - `close()` is idempotent and frees the device.
 
     The public methods check and wrap; a driver implements the hooks `_open`, `_read`, `_close`.
+    A camera that gives no packet for `stalls_after_s` is taken for stalled and opened again.
     """
+
+    stalls_after_s: float = 1.5
 
     def __init__(self) -> None:
         self._opened = False

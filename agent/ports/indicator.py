@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 
 from agent.core.indication_table import Lit
@@ -67,10 +68,8 @@ class Indicator(ABC):
         self._drop()
 
     def _drop(self) -> None:
-        try:
+        with contextlib.suppress(Exception):
             self._close()
-        except Exception:
-            return
 
     @abstractmethod
     def _open(self) -> Lit: ...

@@ -11,10 +11,14 @@ from typing import TypeAlias
 from agent.core.gestures import Edge
 from agent.errors import AgentError
 from agent.ports.button import Button
+from agent.ports.clock import Clock
 
 log = logging.getLogger("button")
 
 _READ_TIMEOUT_S = 0.2
+# After an edge a gesture may be under way: its end must not wait for a slow look.
+_LIVELY_TIMEOUT_S = 0.02
+_LIVELY_NS = 5_000_000_000
 _FIRST_RETRY_S = 0.5
 _LONGEST_RETRY_S = 30.0
 
@@ -28,10 +32,15 @@ Pressed: TypeAlias = Edge | ButtonLost
 
 class ButtonWatch:
     """`take` from the service's thread; the rest runs on the watch's own. `fault` is the one clear
-    line while the button cannot be read; it is tried again with doubling waits."""
+    line while the button cannot be read; it is tried again with doubling waits.
 
-    def __init__(self, button: Button) -> None:
-        self._button = button
+    `seen_through_ns`: every edge until then has been queued, however late this thread came to run.
+    Ask it before `take`."""
+
+    def __init__(self, button: Button, clock: Clock) -> None:
+        self._button, self._clock = button, clock
+        self._edge_ns = 0
+        self.seen_through_ns = 0
         self._queue: deque[Pressed] = deque(maxlen=1_000)
         self._stop = threading.Event()
         self._waking = threading.Lock()
@@ -62,11 +71,15 @@ class ButtonWatch:
             if not self._is_open:
                 log.info("button: %s", self._button.open())
                 self._is_open, self.fault, self._retry_s = True, "", _FIRST_RETRY_S
-            edges = self._button.read(_READ_TIMEOUT_S)
+            now_ns = self._clock.boot_ns()
+            lively = now_ns - self._edge_ns < _LIVELY_NS
+            edges = self._button.read(_LIVELY_TIMEOUT_S if lively else _READ_TIMEOUT_S)
         except AgentError as exc:
             return self._failed(str(exc))
+        self._queue.extend(edges)
+        self.seen_through_ns = now_ns
         if edges:
-            self._queue.extend(edges)
+            self._edge_ns = now_ns
             self._wake_up()
         return 0.0
 

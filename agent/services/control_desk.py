@@ -16,6 +16,7 @@ from agent.ipc.messages import (
     LeaseRequest,
     MarkRequest,
     RecorderStatus,
+    SendingNote,
     StartRequest,
     StatusRequest,
     StopRequest,
@@ -33,7 +34,8 @@ _NOT_STANDBY = "a session is being recorded: the model stays as it is"
 
 
 class Trainer(Protocol):
-    """What the wearer can ask for. All raise ControlError with the line to show."""
+    """What the wearer can ask for, and what the uplink tells. All raise ControlError with the line
+    to show."""
 
     def start_session(
         self, pts_ns: int, source: str, declared: dict[str, str]
@@ -42,6 +44,8 @@ class Trainer(Protocol):
     def stop_session(self, pts_ns: int) -> None: ...
 
     def mark(self, pts_ns: int, source: str) -> None: ...
+
+    def clips_are_sent(self) -> None: ...
 
     def status(self) -> RecorderStatus: ...
 
@@ -102,6 +106,8 @@ class ControlDesk:
                 if self._trainer.status().state != "standby":
                     raise ControlError(_NOT_STANDBY)
                 self._lease_of = sender
+            case SendingNote():
+                self._trainer.clips_are_sent()
             case StatusRequest():
                 pass
         return _nothing

@@ -12,7 +12,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from agent.config import Settings
 from agent.core.session import State
-from agent.crypto.cards import read_card
+from agent.crypto.cards import PREFIX, read_card
 from agent.crypto.trust import Trust
 from agent.errors import CardError, ControlError
 from agent.ports.clock import Clock
@@ -105,8 +105,7 @@ class Declarations:
         except CardError as exc:
             if not repeated:
                 self._say(f"ignored: {exc}")
-                self._tell("card", session_id, None, self._said)
-                self._answer("refused")
+                self._refuse(text, session_id)
             return ()
         in_session = state == "recording"
         if not in_session:
@@ -116,6 +115,12 @@ class Declarations:
             self._tell("card", session_id if in_session else None, None, self._said)
             self._answer("card")
         return declaration.labels(CARD) if in_session else ()
+
+    def _refuse(self, text: str, session_id: str | None) -> None:
+        """Of a card the wearer and the admin should know; posters and parcels have codes too."""
+        if text.startswith(PREFIX):
+            self._tell("card", session_id, None, self._said)
+            self._answer("refused")
 
     def card_line(self) -> str:
         """The last card or other code, for a person; "" when none was shown."""

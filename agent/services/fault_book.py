@@ -21,6 +21,9 @@ class FaultBook:
     def __getitem__(self, part: str) -> str:
         return self._lines[part]
 
+    def parts(self) -> tuple[str, ...]:
+        return tuple(self._lines)
+
     def lines(self) -> list[str]:
         return list(self._lines.values())
 

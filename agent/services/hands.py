@@ -25,8 +25,6 @@ log = logging.getLogger("hands")
 
 SOURCE = "button"
 _STUCK_NS = 30_000_000_000
-# The button's thread may bring an edge this much later than the kernel stamped it.
-_LATE_NS = 100_000_000
 _ACTIONS = ("start", "stop", "mark", "mute")
 
 
@@ -54,7 +52,7 @@ class Hands:
                 most_presses=most_presses(set(self._actions)),
             )
         )
-        self._watch = None if button is None else ButtonWatch(button)
+        self._watch = None if button is None else ButtonWatch(button, clock)
         self._loop = IndicatorLoop(indicator, clock)
 
     @property
@@ -72,12 +70,13 @@ class Hands:
         if self._watch is None:
             return False
         gestures: list[Gesture] = []
+        seen_through_ns = self._watch.seen_through_ns
         for item in self._watch.take():
             if isinstance(item, Edge):
                 gestures += self._reader.edge(item)
             else:
                 self._reader.forget()
-        gestures += self._reader.passed(self._clock.boot_ns() - _LATE_NS)
+        gestures += self._reader.passed(seen_through_ns)
         for gesture in gestures:
             self._obey(gesture, trainer)
         return bool(gestures)

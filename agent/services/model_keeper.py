@@ -8,19 +8,21 @@ scores at all has nothing left to change, so the fallback takes over at once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
-from agent.core.model_health import ModelHealth, Starts
+from agent.core.model_health import ModelHealth
+from agent.core.picture import LORES_HEIGHT, LORES_WIDTH
 from agent.errors import AgentError
 from agent.ports.clock import Clock
+from agent.services.model_stage import RunningGate, Stage
+from agent.services.shadow_run import ScoredFrame, ShadowRun
 from agent.services.standby_lease import StandbyLease
+from agent.services.start_count import StartCount
 from agent.services.tagger_model import TaggerModel
 from agent.services.trust_book import FileWatch
-from agent.storage import atomic
 from agent.storage.model_shelf import (
     ACTIVE,
     FALLBACK,
@@ -32,6 +34,7 @@ from agent.storage.model_shelf import (
     Wanted,
 )
 from agent.wire.gate_report import GateReport
+from agent.wire.model_manifest import ModelManifest
 from agent.wire.telemetry import UpdateState
 
 log = logging.getLogger("tagger")
@@ -42,24 +45,7 @@ _GATE_PATIENCE_NS = 180_000_000_000
 _CONFIRM_MS = 50
 # A hiccup of the accelerator may pass with a reload; a second one without a good minute does not.
 _BREAKDOWNS = 2
-_STARTS_FILE = "starts.json"
 _BRIGHTNESS_EVERY = 101
-
-
-class RunningGate(Protocol):
-    def report(self) -> GateReport | None: ...
-
-    def kill(self) -> None: ...
-
-
-class Stage(Protocol):
-    """The tagger, as the keeper sees it."""
-
-    def replace(self, model: TaggerModel) -> None:
-        """Score with `model` from the next frame on; the one before is closed."""
-
-    def reload(self) -> None:
-        """Load what is active, now."""
 
 
 class ModelKeeper:
@@ -83,14 +69,18 @@ class ModelKeeper:
         self._outcome = shelf.outcome()
         self._look_due_ns = self._ask_due_ns = self._gate_since_ns = 0
         self._gate: RunningGate | None = None
-        self._passed: tuple[Wanted, str] | None = None
+        # (push, name, version) that went through the gate, and the gate's line.
+        self._passed: tuple[tuple[int, Model], str] | None = None
+        self._shadow: ShadowRun | None = None
+        self._active: ModelManifest | None = None
         # Loaded beside the active model; `_is_linked`: on the card it is the active one already.
         self._ready: TaggerModel | None = None
         self._is_linked = False
         self._health: ModelHealth | None = None
         self._wrong = ""
         self._breakdowns = 0
-        self._starts = self._counted_start(os_boot)
+        self._starts = StartCount(shelf.root, os_boot)
+        self._begin()
 
     @property
     def wakes(self) -> object:
@@ -101,7 +91,7 @@ class ModelKeeper:
     def gate_line(self) -> str:
         """What the gate said of the active model; "" for one that was there from the start."""
         how = self._outcome.how_activated(self._shelf.linked(ACTIVE))
-        return how.gate if how is not None else ""
+        return "" if how is None else how.gate
 
     def step(self, stage: Stage) -> bool:
         """Go on with what is due. True when anything happened."""
@@ -119,6 +109,8 @@ class ModelKeeper:
         if candidate is None and not self._wrong and not self._is_linked:
             self._let_go()
             return said
+        if candidate is not None and self._is_in_shadow(candidate, now_ns):
+            return said
         if not self._lease.is_held:
             return self._ask(now_ns) or said
         if self._is_linked:
@@ -128,27 +120,30 @@ class ModelKeeper:
             return True
         if candidate is None:
             return said
-        if self._passed is not None and self._passed[0] == candidate:
-            self._activate(stage, candidate, self._passed[1])
+        if self._has_passed(candidate):
+            self._activate(stage, candidate)
             return True
         return self._go_through_gate(candidate, now_ns) or said
 
     def loaded(self, model: TaggerModel) -> None:
         """`model` is what scores from now on."""
+        self._active = model.manifest
         self._health = ModelHealth(self._limit_ms(model))
 
-    def scored(self, took_ns: int, scores: Sequence[float], i420: bytes, luma_bytes: int) -> None:
+    def scored(self, frame: ScoredFrame) -> None:
         """One frame was scored."""
+        if self._shadow is not None and self._lease.in_session:
+            self._shadow.frame(frame)
         if self._health is None:
             return
-        sample = i420[:luma_bytes:_BRIGHTNESS_EVERY]
+        sample = frame.i420[: LORES_WIDTH * LORES_HEIGHT : _BRIGHTNESS_EVERY]
         brightness = sum(sample) // max(1, len(sample))
-        wrong = self._health.scored(self._clock.boot_ns(), took_ns, scores, brightness)
+        wrong = self._health.scored(self._clock.boot_ns(), frame.took_ns, frame.scores, brightness)
         if wrong and not self._wrong:
             self._wrong = wrong
-        elif self._health.is_proven and (self._starts.in_all or self._breakdowns):
+        elif self._health.is_proven and (self._breakdowns or not self._starts.is_clear):
             self._breakdowns = 0
-            self._keep_starts(Starts())
+            self._starts.clear()
 
     def broken(self, stage: Stage, text: str) -> None:
         """The model gave no scores and was unloaded, or cannot be loaded."""
@@ -159,11 +154,8 @@ class ModelKeeper:
 
     def close(self) -> None:
         """A clean end counts for no crash."""
-        self._stop_gate()
-        if self._ready is not None:
-            self._ready.close()
-            self._ready = None
-        self._keep_starts(Starts())
+        self._let_go()
+        self._starts.clear()
         self._lease.close()
 
     def _candidate(self) -> Wanted | None:
@@ -203,17 +195,55 @@ class ModelKeeper:
             self._refuse(candidate, report.refused)
         else:
             log.info("model %s version %d %s", candidate.name, candidate.version, report.line)
-            self._passed = candidate, report.line
+            self._passed = (candidate.push, candidate.model), report.line
         return True
 
-    def _activate(self, stage: Stage, candidate: Wanted, gate_line: str) -> None:
-        """Load beside the active one, make sure that nobody pressed meanwhile, swap."""
+    def _has_passed(self, candidate: Wanted) -> bool:
+        return self._passed is not None and self._passed[0] == (candidate.push, candidate.model)
+
+    def _is_in_shadow(self, candidate: Wanted, now_ns: int) -> bool:
+        """True while the candidate runs beside the active model, or waits for an admin's word."""
+        if self._passed is None or not self._has_passed(candidate):
+            return False
+        if candidate.shadow_minutes == 0:
+            self._shadow = None  # promoted
+            return False
+        if self._shadow is None:
+            if self._active is None or not self._make_ready(candidate) or self._ready is None:
+                return False
+            self._shadow = ShadowRun(candidate, self._active, self._ready, self._shelf.root)
+        shadow = self._shadow
+        if shadow.is_done and (shadow.refused or candidate.agree_above is not None):
+            self._shadow = None
+            if shadow.refused:
+                self._refuse(candidate, f"{shadow.refused} ({shadow.line})")
+                return True
+            self._passed = self._passed[0], f"{self._passed[1]}; {shadow.line}"
+            self._wanted = msgspec.structs.replace(candidate, shadow_minutes=0)
+            return False
+        if now_ns >= self._ask_due_ns:
+            self._ask_due_ns = now_ns + _ASK_EVERY_NS
+            self._lease.ask()  # to know whether a session is being recorded
+            self._note("shadow", f"{shadow.line}{'; waits for promote' * shadow.is_done}")
+        return True
+
+    def _make_ready(self, candidate: Wanted) -> bool:
+        """Load the candidate beside the active model; False when it was refused."""
         if self._ready is None:
+            gate_line = self._passed[1] if self._passed is not None else ""
             try:
                 self._ready = self._load(self._shelf.slot(candidate.model), gate_line)
             except AgentError as exc:
                 self._refuse(candidate, str(exc))
-                return
+        return self._ready is not None
+
+    def _activate(self, stage: Stage, candidate: Wanted) -> None:
+        """Load beside the active one, make sure that nobody pressed meanwhile, swap."""
+        if not self._make_ready(candidate) or self._ready is None or self._passed is None:
+            return
+        gate_line = self._passed[1]
+        self._ready.provenance = msgspec.structs.replace(self._ready.provenance, gate=gate_line)
+        self._ready.restart()
         if not self._lease.confirm(_CONFIRM_MS):
             return
         # The note first: a model that is active was always written down with its push and gate.
@@ -239,7 +269,7 @@ class ModelKeeper:
         self._breakdowns, self._wrong = 0, ""
         stage.replace(model)
         self._note("active", "")
-        self._keep_starts(Starts())
+        self._starts.clear()
         self._lease.give_back()
         return True
 
@@ -254,7 +284,7 @@ class ModelKeeper:
         active = self._shelf.linked(ACTIVE)
         self._wrong = ""
         if active is not None and self._back(active, why) is not None:
-            self._keep_starts(Starts())
+            self._starts.clear()
             stage.reload()
         self._lease.give_back()
 
@@ -285,41 +315,41 @@ class ModelKeeper:
             log.error("model %s %d: %s; back to %s %d", *active, why, *back)
         return back
 
-    def _counted_start(self, os_boot: str) -> Starts:
-        """One more start with the active model; in a crash loop, the fallback's first."""
-        active = self._shelf.linked(ACTIVE)
+    def _begin(self) -> None:
+        """Make good what a cut left half done, and count this start; in a crash loop, go back."""
         outcome = self._outcome
-        if outcome.state == "rolled_back" and (outcome.name, outcome.version) == active:
-            # The power went between the word and the deed.
-            self._shelf.fall_back()
-            active = self._shelf.linked(ACTIVE)
-        elif outcome.state == "gating" and (outcome.name, outcome.version) == active:
-            self._outcome = msgspec.structs.replace(outcome, state="active")
-            self._shelf.note(self._outcome)
-        if active is None:
-            return Starts()
-        starts = self._read_starts().begun(f"{active[0]} {active[1]}", os_boot)
+        if (outcome.name, outcome.version) == self._shelf.linked(ACTIVE):
+            if outcome.state == "rolled_back":
+                self._shelf.fall_back()  # the power went between the word and the deed
+            elif outcome.state == "gating":
+                self._outcome = msgspec.structs.replace(outcome, state="active")
+                self._shelf.note(self._outcome)
+        active = self._shelf.linked(ACTIVE)
+        if active is None or self._died_of_candidate(active):
+            return
+        starts = self._starts.begin(f"{active[0]} {active[1]}")
         if starts.is_loop:
             back = self._back(active, f"crashed the tagger {starts.in_all - 1} times in a row")
-            starts = Starts() if back is None else Starts().begun(f"{back[0]} {back[1]}", os_boot)
-        self._keep_starts(starts)
-        return starts
+            self._starts.clear()
+            if back is not None:
+                self._starts.begin(f"{back[0]} {back[1]}")
 
-    def _read_starts(self) -> Starts:
-        try:
-            content = (self._shelf.root / _STARTS_FILE).read_bytes()
-            return msgspec.json.decode(content, type=Starts)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-            return Starts()
-
-    def _keep_starts(self, starts: Starts) -> None:
-        self._starts = starts
-        if self._shelf.linked(ACTIVE) is None:
-            return
-        try:
-            atomic.write_file(self._shelf.root / _STARTS_FILE, msgspec.json.encode(starts))
-        except OSError as exc:
-            log.error("%s cannot be written (%s)", _STARTS_FILE, exc.strerror)
+    def _died_of_candidate(self, active: Model) -> bool:
+        """True when the tagger ended while it tried another model: that is not the active one's
+        fault. After some times in a row the other one is refused."""
+        tried = self._outcome
+        model = tried.name, tried.version
+        if tried.state not in ("gating", "shadow") or model == active:
+            return False
+        starts = self._starts.begin(f"trial of {tried.name} {tried.version}, push {tried.push}")
+        if starts.is_loop:
+            why = f"the tagger ended {starts.in_all - 1} times in a row while it was tried"
+            failures = tried.with_failure(tried.push, model, why)
+            words = {"state": "refused", "why": why, "failures": failures}
+            self._outcome = msgspec.structs.replace(tried, **words)
+            self._shelf.note(self._outcome)
+            self._starts.clear()
+        return True
 
     def _note(
         self,
@@ -354,6 +384,9 @@ class ModelKeeper:
         """Nothing is to be changed: what was made ready for it goes."""
         self._stop_gate()
         self._passed = None
+        if self._shadow is not None:
+            self._shadow.keep()
+            self._shadow = None
         if self._ready is not None:
             self._ready.close()
             self._ready = None

@@ -155,7 +155,16 @@ class ModelUpdate:
                 raise UpdateError(f"{choice.wanted[0]} {choice.wanted[1]} is on no card")
             self._install(offer)
         name, version = choice.wanted
-        self._shelf.want(Wanted(push=choice.push, name=name, version=version))
+        terms = offer.terms if offer is not None and offer.terms.push == choice.push else None
+        self._shelf.want(
+            Wanted(
+                push=choice.push,
+                name=name,
+                version=version,
+                shadow_minutes=terms.shadow_minutes if terms else 0,
+                agree_above=terms.agree_above if terms else None,
+            )
+        )
         self._shelf.clear(choice.wanted)
         return self._last("installed")
 

@@ -35,6 +35,7 @@ from agent.services.power_guard import PowerGuard
 from agent.services.recording import Recording
 from agent.services.recovery import Recovered, recover_all
 from agent.services.resuming import CutSession, session_to_resume, session_under_way
+from agent.services.sending_sign import NOTE_LASTS_NS
 from agent.services.session_track import Names
 from agent.services.start_desk import StartDesk
 from agent.services.status_report import StatusReport
@@ -111,8 +112,7 @@ class Recorder:
         recovered = recover_all(vault, os_boot=identity.os_boot)
         cut = session_to_resume(vault, under_way)
         self._faults = FaultBook(self._tell_fault)
-        self._next_status_ns = 0
-        self._closed = False
+        self._next_status_ns, self._sent_until_ns, self._closed = 0, 0, False
         self._waker = Waker()
         self._bind(context)
         self._book: LabelBook[ModelProvenance] = LabelBook()
@@ -218,9 +218,13 @@ class Recorder:
         self._recording.mark(pts_ns, source)
         self._hands.confirm("mark")
 
+    def clips_are_sent(self) -> None:
+        """The uplink is sending, now."""
+        self._sent_until_ns = self._clock.boot_ns() + NOTE_LASTS_NS
+
     def status(self) -> RecorderStatus:
         """A snapshot, without touching the card."""
-        return self._report.status(self._faults.lines(), self._start_desk)
+        return self._report.status(self._faults, self._start_desk)
 
     def _begin(self, recovered: list[Recovered], cut: CutSession | None) -> None:
         for item in recovered:
@@ -317,8 +321,10 @@ class Recorder:
 
     def _tick(self, *, force: bool = False) -> None:
         now = self._clock.boot_ns()
+        self._pump.watch()
         if self._pump.fault:
             self._faults.judge("camera", self._pump.fault)
+        self._faults.judge("picture", self._pump.picture_fault)
         self._note_power()
         self._tagger.govern(self._governing.judge(self._power.reading))
         blocked = self._recording.machine.blocked
@@ -339,19 +345,20 @@ class Recorder:
     def _facts(self, now_ns: int) -> Facts:
         """What the wearer is shown."""
         recording, faults = self._recording, self._faults
-        minutes = self._report.card_minutes_left()
+        least_s = self._settings.recorder.pre_roll_s - _PRE_ROLL_LAG_S
         return Facts(
             session=recording.machine.state,
             ended_by_itself=recording.ended_by_itself,
             losing="camera" in faults or "queue" in faults,
             fit=not any(part in faults for part in _NEEDED),
-            pre_roll_full=recording.ring.ready_s(now_ns)
-            >= self._settings.recorder.pre_roll_s - _PRE_ROLL_LAG_S,
+            pre_roll_full=recording.ring.ready_s(now_ns) >= least_s,
+            uploading=now_ns < self._sent_until_ns,
+            lens_covered=self._start_desk.lens in ("covered", "blurred"),
             low_battery="charge" in faults,
-            card_nearly_full=minutes is not None
-            and minutes < self._settings.indicator.card_low_minutes,
+            card_nearly_full=self._report.card_is_nearly_full,
+            part_at_fault=faults.any_but(*_NEEDED, "charge")
+            or not self._start_desk.preflight().is_fit,
             clock_trusted=self._clock.trust() == "trusted",
-            part_at_fault=faults.any_but(*_NEEDED, "charge") or self._book.fault is not None,
         )
 
     def _tell_fault(self, text: str) -> None:

@@ -15,12 +15,14 @@ LeaseState = Literal["none", "asked", "held"]
 
 
 class StandbyLease:
-    """Nothing here waits but `confirm`. `poll` first, then look at `state`."""
+    """Nothing here waits but `confirm`. `poll` first, then look at `state`. `in_session`: what the
+    recorder said last."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], runtime_dir: Path) -> None:
         self.socket = sockets.connect(context, zmq.DEALER, runtime_dir, "control", high_water=10)
         self.state: LeaseState = "none"
         self._pending = 0
+        self.in_session = False
 
     @property
     def is_held(self) -> bool:
@@ -68,6 +70,7 @@ class StandbyLease:
             refused: str = unpack(ControlReply, payload).refused
         except WireError as exc:
             refused = exc.what
+        self.in_session = refused != ""
         if refused:
             # Also what comes by itself: a session has begun.
             self.state, self._pending = "none", 0

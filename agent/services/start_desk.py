@@ -34,6 +34,11 @@ class StartDesk:
         return self._declarations.looks_for_cards(self._recording.machine.state)
 
     @property
+    def lens(self) -> Lens:
+        """How the lens looks, as far as it was seen."""
+        return self._lens.lens
+
+    @property
     def card_shown(self) -> str:
         return self._declarations.card_line()
 

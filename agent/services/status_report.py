@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from agent.config import Settings
 from agent.core.label_book import LabelBook
 from agent.core.lens import Lens
 from agent.core.preflight import Facts
 from agent.ipc.messages import RecorderStatus
 from agent.ports.clock import Clock
+from agent.services.fault_book import FaultBook
 from agent.services.governing import Governing
 from agent.services.hands import Hands
 from agent.services.power_guard import PowerGuard
@@ -50,15 +49,21 @@ class StatusReport:
         self._writer, self._news, self._vault = writer, news, vault
         self._power, self._governing, self._hands = power, governing, hands
 
-    def status(self, faults: Sequence[str], start_desk: StartDesk) -> RecorderStatus:
+    @property
+    def card_is_nearly_full(self) -> bool:
+        minutes = self.card_minutes_left()
+        return minutes is not None and minutes < self._settings.recorder.least_card_minutes
+
+    def status(self, faults: FaultBook, start_desk: StartDesk) -> RecorderStatus:
         """`faults`: those of the recorder's own parts, the model's are added."""
         now = self._clock.boot_ns()
         recording, model, card = self._recording, self._book.model, self._news.card
         lately = self._book.view(
             now - _LATELY_NS - _ANSWER_NS, now - _ANSWER_NS, silent=self._tagger.is_silent
         )
+        lines = faults.lines()
         if self._book.fault is not None:
-            faults = (*faults, self._book.fault)
+            lines.append(self._book.fault)
         return RecorderStatus(
             device_id=self._names.device_id,
             agent_version=self._names.agent_version,
@@ -85,7 +90,8 @@ class StatusReport:
             on_mains=self._power.reading.on_mains,
             keys_order=self._vault.keys_order,
             indication=self._hands.shown,
-            faults=tuple(text[:500] for text in faults),
+            faults=tuple(text[:500] for text in lines),
+            parts_at_fault=faults.parts(),
             card_shown=start_desk.card_shown,
             plan=start_desk.plan,
             preflight=start_desk.preflight().line,

@@ -35,6 +35,7 @@ from agent.ports.clock import Clock
 from agent.services.frame_reader import FrameReader
 from agent.services.looker import Looker
 from agent.services.model_keeper import ModelKeeper
+from agent.services.shadow_run import ScoredFrame
 from agent.services.tagger_model import Scored, TaggerModel
 
 RETRY_S = 5.0
@@ -150,20 +151,26 @@ class TaggerService:
 
     def replace(self, model: TaggerModel) -> None:
         """Score with `model` from the next frame on; open tags end where the old looked last."""
-        self._unload()
+        self._unload(self._end_ns)
         self._take_up(model)
 
     def reload(self) -> None:
         """Load what is active now, in place of what scores."""
-        self._unload()
+        self._unload(self._end_ns)
         self._retry_at_ns = 0
 
-    def _unload(self) -> None:
+    @property
+    def _end_ns(self) -> int | None:
+        """Just after the newest frame; None before the first one."""
+        return None if self._last_pts_ns is None else self._last_pts_ns + 1
+
+    def _unload(self, end_ns: int | None) -> None:
+        """Let the model go; tags that are open end at `end_ns`, which no frame has reached."""
         model, self._model = self._model, None
         if model is None:
             return
-        if self._last_pts_ns is not None:
-            for span in model.finish(self._last_pts_ns):
+        if end_ns is not None:
+            for span in model.finish(end_ns):
                 self._send(_span_message(span))
         try:
             model.close()
@@ -287,7 +294,8 @@ class TaggerService:
         self._fault = ""
         if self._keeper is not None:
             took_ns = self._clock.boot_ns() - began_ns
-            self._keeper.scored(took_ns, scored.scores, i420, LORES_WIDTH * LORES_HEIGHT)
+            active = _active(header)
+            self._keeper.scored(ScoredFrame(header.pts_ns, took_ns, scored.scores, i420, active))
         self._say(header.pts_ns, scored)
 
     def _lose_frame(self, header: FrameHeader, text: str) -> None:
@@ -295,7 +303,7 @@ class TaggerService:
         self._failures += 1
         self._say_fault(text)
         if self._failures >= FAILURES_TO_RELOAD:
-            self._unload()
+            self._unload(header.pts_ns)
             self._retry_at_ns = self._clock.boot_ns() + round(RETRY_S * 1e9)
             if self._keeper is not None:
                 self._keeper.broken(self, text)

@@ -18,6 +18,7 @@ from agent.ipc.messages import EventMessage, EventOccurred, unpack
 from agent.ports.broker import Arrived, Broker, BrokerItem, Connected, Disconnected, LastWill
 from agent.ports.clock import Clock
 from agent.ports.surroundings import SurroundingsSensor
+from agent.services.sending_sign import SendingSign
 from agent.services.uplink_gate import Gate
 from agent.services.uplink_models import ModelDesk, StartUpdater, retry_backoff
 from agent.services.uplink_orders import Orders
@@ -95,13 +96,11 @@ class Uplink:
         spool.prepare()
         broker.subscribe(down_clips(device_id))
         broker.start()
+        runtime_dir = settings.paths.runtime_dir
         self._events = sockets.bind(
-            context,
-            zmq.PULL,
-            settings.paths.runtime_dir,
-            "events",
-            high_water=sockets.EVENTS_HIGH_WATER,
+            context, zmq.PULL, runtime_dir, "events", high_water=sockets.EVENTS_HIGH_WATER
         )
+        self._sign = SendingSign(context, runtime_dir)
 
     def step(self) -> bool:
         """Take what came, send what is due. True when anything happened."""
@@ -132,8 +131,10 @@ class Uplink:
             waits_for=self._gate.waits_for,
         )
         told = self._orders.step(now_ns) or told
-        may_send = not self._gate.waits_for
-        return self._sender.step(now_ns, may_send=may_send) or told or happened
+        sent = self._sender.step(now_ns, may_send=not self._gate.waits_for)
+        if self._sender.in_flight_bytes and not self._gate.waits_for:
+            self._sign.show(now_ns)
+        return sent or told or happened
 
     def wait(self, timeout_s: float) -> None:
         """Until the broker has something to say, `timeout_s` at most."""
@@ -148,6 +149,7 @@ class Uplink:
         self._models.close()
         self._sender.close()
         self._events.close()
+        self._sign.close()
 
     def _make_models(self, start: StartUpdater | None, random: Callable[[], float]) -> ModelDesk:
         return ModelDesk(

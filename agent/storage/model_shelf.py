@@ -37,12 +37,17 @@ Model = tuple[str, int]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """A bundle in its slot that is to become active; or, with `refused`, why push `push` cannot."""
+    """A bundle in its slot that is to become active; or, with `refused`, why push `push` cannot.
+    `shadow_minutes`: so long it runs beside the active model first; then, where they agree on at
+    least `agree_above` hundredths of a percent of frames for each label, it becomes active; None:
+    when an admin promotes it."""
 
     push: int
     name: str
     version: int
     refused: str = ""
+    shadow_minutes: int = 0
+    agree_above: int | None = None
 
     @property
     def model(self) -> Model:

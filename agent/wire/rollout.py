@@ -25,7 +25,8 @@ DeviceIds = Annotated[tuple[Tag, ...], msgspec.Meta(max_length=5000)]
 
 class RolloutTerms(msgspec.Struct, frozen=True, kw_only=True):
     """Signed by the targets role. Shares in hundredths of a percent. `halt_above`: of the cameras
-    that tried it, so many may fail before it is halted by itself; None: an admin decides."""
+    that tried it, so many may fail before it is halted by itself; None: an admin decides.
+    `shadow_minutes` and `agree_above`: see storage.model_shelf.Wanted."""
 
     schema: int = SCHEMA
     push: Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
@@ -36,6 +37,8 @@ class RolloutTerms(msgspec.Struct, frozen=True, kw_only=True):
     groups: Tags = ()
     basis_points: BasisPoints = WHOLE_FLEET
     halt_above: BasisPoints | None = None
+    shadow_minutes: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
+    agree_above: BasisPoints | None = None
     withdrawn: bool = False
 
     @property
@@ -46,6 +49,9 @@ class RolloutTerms(msgspec.Struct, frozen=True, kw_only=True):
         words += f", {self.basis_points / 100:g} % of {', '.join(to) or 'the fleet'}"
         if self.halt_above is not None:
             words += f", halted above {self.halt_above / 100:g} % failures"
+        if self.shadow_minutes:
+            then = "by an admin" if self.agree_above is None else f"at {self.agree_above / 100:g} %"
+            words += f", {self.shadow_minutes} min of shadow, promoted {then}"
         return f"{words}, withdrawn" if self.withdrawn else words
 
     def rollout(self) -> Rollout:

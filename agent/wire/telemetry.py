@@ -31,6 +31,7 @@ UpdateState = Literal[
     "installed",
     "waiting",
     "gating",
+    "shadow",
     "active",
     "refused",
     "rolled_back",

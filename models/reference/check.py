@@ -60,6 +60,17 @@ def faults(folder: Path, known: Collection[str], *, with_split: bool = True) -> 
     return lines
 
 
+def refuse_unfit(folder: Path, *, with_split: bool = True) -> None:
+    """Nothing is trained on that is not fit: prints each fault and raises FootageError."""
+    lines = faults(folder, known_labels(), with_split=with_split)
+    for line in lines:
+        print(line)
+    if lines:
+        raise FootageError(
+            f"{folder}: {len(lines)} faults, nothing is trained on", remedy="mend what they name"
+        )
+
+
 def never_true(folder: Path, known: Collection[str]) -> Iterator[str]:
     """One line for each label that nothing can be learnt of in a set: worth knowing, no fault."""
     for each in find_sets(folder):

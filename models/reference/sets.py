@@ -54,13 +54,13 @@ class Plan:
 
 
 PLANS = {
-    "train": Plan(120, 20, 1_000_000, TRAINING_MAPS, 5, size=TRAIN_SIZE),
+    "train": Plan(100, 20, 1_000_000, TRAINING_MAPS, 5, size=TRAIN_SIZE),
     "val": Plan(20, 20, 2_000_000, VALIDATION_MAPS, 5, size=TRAIN_SIZE, behind=(12, 14)),
     "held_seeds": Plan(18, 20, 3_000_000),
     "held_maps": Plan(17, 22, 4_000_000, HELD_MAPS, 1, behind=(8, 14)),
-    "unseen_layouts": Plan(18, 20, 5_000_000, layouts="unseen", behind=(5, 14)),
+    "unseen_layouts": Plan(10, 20, 5_000_000, layouts="unseen", behind=(5, 8)),
     "unseen_textures": Plan(18, 20, 6_000_000, look="unseen"),
-    "unseen_weapon": Plan(18, 20, 7_000_000, weapons=UNSEEN_WEAPONS, behind=(5, 14)),
+    "unseen_weapon": Plan(10, 20, 7_000_000, weapons=UNSEEN_WEAPONS, behind=(5, 8)),
 }
 # `--quick`: the first scenes of each set, each shorter, for a run of minutes.
 QUICK_SCENES, QUICK_SECONDS = {"train": 24, "val": 8}, 10

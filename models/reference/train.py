@@ -23,8 +23,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import cv2
 import msgspec
 
+from agent.errors import FootageError
 from models.reference import baseline, recipe
 from models.reference.cache import load_set
+from models.reference.check import refuse_unfit
 from models.reference.learn import Schedule, Training, positive_weight, run, set_up_torch
 from models.reference.loader import Sequences
 from models.reference.parts import make_parts
@@ -39,6 +41,10 @@ RARE_SHARE, BASELINE_RARE_SHARE = 0.4, 0.35
 
 def main() -> None:
     arguments = _arguments()
+    try:
+        refuse_unfit(arguments.sets, with_split=not arguments.no_split)
+    except FootageError as exc:
+        raise SystemExit(str(exc)) from None
     name = "baseline" if arguments.baseline else "main"
     schedule = _schedule(arguments)
     set_up_torch()
@@ -107,6 +113,9 @@ def _arguments() -> argparse.Namespace:
         "--head-stretches", type=int, default=300, help="of 48 pictures to fit the head to; 0: all"
     )
     parser.add_argument("--validate-every", type=int, default=500, help="steps")
+    parser.add_argument(
+        "--no-split", action="store_true", help="the sets are apart by construction: do not ask"
+    )
     return parser.parse_args()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 from models.reference.camera_run import Runtime, newest_bundle, read_manifest
-from tests.bench import recording, spool, tagging, upload
+from tests.bench import cards, recording, spool, tagging, upload
 
 
 def main() -> int:
@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument(
         "part",
         nargs="?",
-        choices=("recording", "tagging", "upload", "spool"),
+        choices=("recording", "tagging", "upload", "spool", "cards"),
         help="only this part",
     )
     part = parser.parse_args().part
@@ -45,6 +45,10 @@ def main() -> int:
             shelf = spool.measure(Path(folder) / "spool")
             print("\n".join(["", "Spool", *spool.report(shelf)]), flush=True)
             missed += spool.missed(shelf)
+        if part in (None, "cards"):
+            seen = cards.measure(Path(folder) / "cards")
+            print("\n".join(["", "Scenario cards", *cards.report(seen)]), flush=True)
+            missed += cards.missed(seen)
     print(f"\nmissed: {', '.join(missed)}" if missed else "\nall figures reach what they must")
     return 1 if missed else 0
 

@@ -9,9 +9,12 @@ from pathlib import Path
 
 from agent.core.indication_table import GREEN, Lit, Output
 from agent.drivers.indicator_fake import FakeIndicator
+from agent.drivers.indicator_gpiod import GpiodIndicator
 from agent.drivers.indicator_sysfs import SysfsIndicator
 from agent.ports.indicator import Indicator
 from tests.contract.bench import WorkBench
+from tests.contract.real_lines import CHIP, LAMPS, RealLines
+from tests.vm import board
 
 
 class Bench(WorkBench, ABC):
@@ -99,4 +102,75 @@ class SysfsBench(Bench):
             (led / "brightness").write_text("0\n")
 
 
-BENCHES: dict[str, Callable[[Path], Bench]] = {"fake": FakeBench, "sysfs": SysfsBench}
+class GpiodBench(Bench):
+    """Outputs of a real chip, seen at its pins."""
+
+    LINES: dict[Output, int] = {"red": board.RED, "green": board.GREEN, "motor": board.MOTOR}  # noqa: RUF012
+
+    def __init__(self, _folder: Path) -> None:
+        self._lines = RealLines()
+        self.indicator = self._driver({"red": "RED", "green": "GREEN", "motor": "MOTOR"})
+
+    def lit(self) -> Lit:
+        return frozenset(name for name, line in self.LINES.items() if self._lines.get(line))
+
+    def only_green(self) -> Indicator:
+        return self._driver({"green": "GREEN"})
+
+    def lose(self) -> None:
+        CHIP.unbind()
+
+    def restore(self) -> None:
+        CHIP.bind()
+
+    def absent(self) -> Indicator:
+        return self._driver({"red": "RED", "motor": "NO_SUCH_LINE"})
+
+    def tidy(self) -> None:
+        self.indicator.close()
+        CHIP.bind()
+        self._lines.close()
+
+    def _driver(self, lines: dict[Output, str]) -> Indicator:
+        return GpiodIndicator(chip=board.CHIP, lines=lines, active_low=False)
+
+
+class KernelLedBench(Bench):
+    """The kernel's gpio-leds, seen at the pins."""
+
+    FOLDER = Path("/sys/class/leds")
+
+    def __init__(self, _folder: Path) -> None:
+        self._lines = RealLines()
+        self.indicator = self._driver({name: f"sightline:{name}" for name in board.LEDS})
+
+    def lit(self) -> Lit:
+        return frozenset(name for name, line in board.LEDS.items() if self._lines.get(line))
+
+    def only_green(self) -> Indicator:
+        return self._driver({"green": "sightline:green"})
+
+    def lose(self) -> None:
+        LAMPS.unbind()
+
+    def restore(self) -> None:
+        LAMPS.bind()
+
+    def absent(self) -> Indicator:
+        return self._driver({"red": "nowhere"})
+
+    def tidy(self) -> None:
+        self.indicator.close()
+        LAMPS.bind()
+        self._lines.close()
+
+    def _driver(self, names: dict[Output, str]) -> Indicator:
+        return SysfsIndicator(self.FOLDER, names)
+
+
+BENCHES: dict[str, Callable[[Path], Bench]] = {
+    "fake": FakeBench,
+    "sysfs": SysfsBench,
+    "gpiod": GpiodBench,
+    "kernel_leds": KernelLedBench,
+}

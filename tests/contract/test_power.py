@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from agent.drivers.power_fake import FakePower
+from agent.drivers.power_gpiod import GpiodPower
+from agent.drivers.power_several import SeveralPower
 from agent.drivers.power_sysfs import SysfsPower
 from agent.ports.power import PowerReading, PowerSource
+from tests.contract.real_lines import CHIP, RealLines
+from tests.vm import board
 
 Supplies = dict[str, dict[str, str]]
 Make = Callable[[Path, PowerReading], PowerSource]
@@ -33,9 +37,11 @@ def over_sysfs(folder: Path, reading: PowerReading) -> PowerSource:
     return SysfsPower(folder)
 
 
+UNKNOWN = PowerReading()
 DRIVERS: dict[str, Make] = {
     "fake": lambda _folder, reading: FakePower(reading),
     "sysfs": over_sysfs,
+    "several": lambda _folder, reading: SeveralPower([FakePower(reading), FakePower(UNKNOWN)]),
 }
 
 
@@ -143,3 +149,54 @@ def test_sysfs_is_read_as_the_kernel_means_it(
 ) -> None:
     write_supplies(tmp_path, supplies)
     assert SysfsPower(tmp_path).read() == wanted
+
+
+@pytest.mark.parametrize("active_low", [True, False])
+def test_a_real_line_says_that_power_fails_and_knows_nothing_else(active_low: bool) -> None:
+    lines = RealLines()
+    source = GpiodPower(chip="", line="BUTTON", active_low=active_low, bias="none")
+    try:
+        for failing in (False, True, False):
+            lines.set(board.BUTTON, int(failing != active_low))
+            wanted = PowerReading(on_mains=False if failing else None, failing=failing)
+            assert source.read() == wanted
+    finally:
+        source.close()
+        lines.close()
+
+
+def test_a_line_that_is_not_there_is_a_problem_with_its_remedy() -> None:
+    source = GpiodPower(chip="", line="NO_SUCH_LINE", active_low=False, bias="none")
+    assert "NO_SUCH_LINE" in source.read().problem
+    assert "gpioinfo" in source.read().problem
+
+
+def test_a_chip_that_goes_is_a_problem_and_is_read_again_when_it_is_back() -> None:
+    lines = RealLines()
+    source = GpiodPower(chip=board.CHIP, line="BUTTON", active_low=True, bias="none")
+    try:
+        lines.set(board.BUTTON, 0)
+        assert source.read().failing
+        CHIP.unbind()
+        assert source.read().problem
+        CHIP.bind()
+        assert source.read().failing
+    finally:
+        source.close()
+        CHIP.bind()
+        lines.close()
+
+
+def test_of_several_words_the_worst_counts() -> None:
+    gauge = FakePower(PowerReading(on_mains=True, percent=80))
+    line = FakePower(PowerReading(on_mains=False, failing=True))
+    reading = SeveralPower([gauge, line]).read()
+    assert reading == PowerReading(on_mains=False, percent=80, failing=True)
+
+
+def test_a_word_that_is_missing_is_said_and_the_others_are_heard() -> None:
+    broken = FakePower()
+    broken.error = OSError(5, "Input/output error")
+    reading = SeveralPower([FakePower(PowerReading(on_mains=True, percent=80)), broken]).read()
+    assert (reading.on_mains, reading.percent) == (True, 80)
+    assert "Input/output error" in reading.problem

@@ -1,5 +1,5 @@
-"""`make crash`: cuts the power at every operation of recorder, uplink and collector, and says what
-came of it. Exits 1 when a promise was broken once."""
+"""`make crash`: cuts the power at every operation of recorder, uplink, collector and
+model installer, and says what came of it. Exits 1 when a promise was broken once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.crash import trace
+from tests.crash import models, trace
 from tests.crash.disk import Kind
 from tests.crash.record import record
 from tests.crash.replay import Extent, Replay, Tally, in_memory
@@ -37,9 +37,19 @@ def main() -> int:
         print("cutting the power at each of its operations ...", flush=True)
         extent = Extent(options.every, options.watched, every_watched=4)
         tally = Replay(recording, scratch, extent, options.seed).run()
+        print("the same for models: download, install, activation, the way back ...", flush=True)
+        pushed = models.record(Path(folder) / "models")
+        _add(tally, models.replay(pushed, scratch, every=options.every, seed=options.seed))
     print("\n".join(report(tally)))
     print(f"\n{time.monotonic() - began_s:.0f} s")
     return 1 if tally.violations else 0
+
+
+def _add(tally: Tally, more: Tally) -> None:
+    tally.operations += more.operations
+    tally.rebuilt += more.rebuilt
+    tally.tried += more.tried
+    tally.violations += more.violations
 
 
 def report(tally: Tally) -> list[str]:

@@ -25,8 +25,8 @@ from pathlib import Path
 # the one such; SQLite empties it itself when nobody else has it open.
 UNKNOWABLE_SUFFIX = "-shm"
 
-State = dict[str, bytes | None]
-"""Path below the disk's root -> content; None for a folder."""
+State = dict[str, bytes | str | None]
+"""Path below the disk's root -> content; None for a folder, text for where a symlink points."""
 
 
 class Kind(Enum):
@@ -62,7 +62,14 @@ class Folder:
     durable: dict[str, Node] = field(default_factory=dict)
 
 
-Node = File | Folder
+@dataclass(eq=False)
+class Link:
+    """A symlink. It is made with its name, whole or not at all."""
+
+    target: str
+
+
+Node = File | Folder | Link
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,11 @@ class Disk:
             *parents, name = path.split("/")
             folder = self.folder(parents)
             content = initial[path]
-            node = Folder() if content is None else File(content, content)
+            node: Node = Folder()
+            if isinstance(content, str):
+                node = Link(content)
+            elif content is not None:
+                node = File(content, content)
             folder.live[name] = folder.durable[name] = node
 
     def folder(self, names: list[str]) -> Folder:
@@ -153,7 +164,7 @@ class Disk:
         self._last = None
         if isinstance(node, File):
             self._sync_file(node, began)
-        else:
+        elif isinstance(node, Folder):
             asked = [n.at < began and n.touches(node) for n in self._pending]
             self._make_durable(self._with_earlier(asked))
 
@@ -274,7 +285,11 @@ def read_state(root: Path) -> State:
     state: State = {}
     for path in sorted(root.rglob("*")):
         unknowable = path.name.endswith(UNKNOWABLE_SUFFIX)
-        content = b"" if unknowable else None if path.is_dir() else path.read_bytes()
+        content: bytes | str | None
+        if path.is_symlink():
+            content = str(path.readlink())
+        else:
+            content = b"" if unknowable else None if path.is_dir() else path.read_bytes()
         state[path.relative_to(root).as_posix()] = content
     return state
 
@@ -285,6 +300,8 @@ def write_state(root: Path, state: State) -> None:
     for path, content in state.items():
         if content is None:
             (root / path).mkdir(mode=0o700)
+        elif isinstance(content, str):
+            (root / path).symlink_to(content)
         else:
             (root / path).write_bytes(content)
 
@@ -294,10 +311,12 @@ def _listed(
     prefix: str,
     names: Callable[[Folder], dict[str, Node]],
     content: Callable[[File], bytes],
-) -> Iterator[tuple[str, bytes | None]]:
+) -> Iterator[tuple[str, bytes | str | None]]:
     for name, node in sorted(names(folder).items()):
         path = prefix + name
-        if isinstance(node, Folder):
+        if isinstance(node, Link):
+            yield path, node.target
+        elif isinstance(node, Folder):
             yield path, None
             yield from _listed(node, f"{path}/", names, content)
         else:
@@ -308,7 +327,7 @@ def _files(folder: Folder) -> Iterator[File]:
     for node in folder.live.values():
         if isinstance(node, Folder):
             yield from _files(node)
-        else:
+        elif isinstance(node, File):
             yield node
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tests.crash.disk import UNKNOWABLE_SUFFIX, Disk, File, Folder, Node
+from tests.crash.disk import UNKNOWABLE_SUFFIX, Disk, File, Folder, Link, Node
 from tests.crash.trace import MARKS, Call, TraceError
 
 What = Literal["write", "make", "move", "remove", "sync", "mark"]
@@ -115,7 +115,9 @@ class Machine:
                 return self._remove(process, call)
             case "truncate" | "ftruncate" | "fallocate":
                 return self._resize(process, call)
-            case "link" | "linkat" | "symlink" | "symlinkat":
+            case "symlink" | "symlinkat":
+                return self._symlink(process, call)
+            case "link" | "linkat":
                 self._refuse_if_ours(process, call)
             case _:
                 self._follow(process, call)
@@ -227,6 +229,16 @@ class Machine:
         place = self._place(process, call.paths()[0], directory)
         if place is None:
             return None
+        self.disks[place.disk].name(place.folder, place.name, node, call.ended)
+        return _operation("make", place, node, call)
+
+    def _symlink(self, process: Process, call: Call) -> Operation | None:
+        target, path = call.paths()
+        directory = call.split()[1] if call.name == "symlinkat" else _AT_FDCWD
+        place = self._place(process, path, directory)
+        if place is None:
+            return None
+        node = Link(target)
         self.disks[place.disk].name(place.folder, place.name, node, call.ended)
         return _operation("make", place, node, call)
 

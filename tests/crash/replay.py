@@ -138,7 +138,7 @@ class Replay:
     def _cut(self, name: str, part: Part, disk: Disk, account: Account, done: Operation) -> None:
         is_watched = name != part
         every = self._extent.every_watched if is_watched else self._extent.every
-        for kind, variant in _kinds(disk):
+        for kind, variant in kinds_of(disk):
             # Not `hash`, which differs from one run to the next.
             if zlib.crc32(f"{name} {done.ended} {kind} {variant}".encode()) % every != 0:
                 continue
@@ -217,7 +217,7 @@ class Replay:
         return calls
 
 
-def _kinds(disk: Disk) -> Iterator[tuple[Kind, int]]:
+def kinds_of(disk: Disk) -> Iterator[tuple[Kind, int]]:
     for kind in Kind:
         for variant in range(disk.variants(kind)):
             yield kind, variant

@@ -105,7 +105,7 @@ def test_removal_through_an_open_folder_finds_the_file_after_a_rename_of_the_fol
 @pytest.mark.parametrize(
     "line",
     [
-        f"1 symlink({text('/card/a')}, {text('/card/b')}) = 0",
+        f"1 link({text('/card/a')}, {text('/card/b')}) = 0",
         "1 sendfile(3, 9, NULL, 10) = 10",
         "1 mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_SHARED, 3, 0) = 0x7f0000000000",
         f"1 rename({text('/card/a')}, {text('/elsewhere/a')}) = 0",

@@ -22,11 +22,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import agent.wire
 from agent.crypto import jws
+from agent.crypto.cards import read_card, sign_card
 from agent.crypto.custody import intact_prefix, verify_chain
 from agent.errors import AgentError
 from agent.ipc import messages
 from agent.wire import codec, ids, manifest, model_manifest, topics, transfer
 from agent.wire.codec import Message, encode
+from agent.wire.declaration import Declaration
 from agent.wire.label_sheet import MAX_SHEET_BYTES
 from agent.wire.transfer import Need, Open
 from collector.age_stream import FastOpener
@@ -160,6 +162,10 @@ def _functions() -> dict[str, Fuzzed]:
         ),
         "agent.crypto.jws.verify": Fuzzed(
             lambda p: jws.verify(_text(p), key_for), (clips[0].custody[0].encode(),)
+        ),
+        "agent.crypto.cards.read_card": Fuzzed(
+            lambda p: read_card(_text(p), {device.signer.kid: public}),
+            (sign_card(Declaration(scenario="hostage"), key).encode(),),
         ),
         "agent.crypto.custody.verify_chain": Fuzzed(custody, tuple(chains)),
         "collector.verification.check_open": Fuzzed(whole_open, tuple(opened)),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from agent.ipc.messages import RecorderStatus
 from firmware_tools.local_stack import LocalStack
 from tests.scenario import evidence
 from tests.scenario.conftest import MakeStack
-from tests.scenario.waiting import status_of, wait_for_frames, wait_until_sent
+from tests.scenario.waiting import wait_for_frames, wait_until_sent
 
 pytestmark = pytest.mark.scenario
 
@@ -31,6 +32,13 @@ def press(stack: LocalStack, *durations_ms: int) -> int:
     return first_ns
 
 
+def wait_for(stack: LocalStack, so: Callable[[RecorderStatus], bool], what: str) -> None:
+    """Until the recorder answers and its status is `so`."""
+    stack.wait_until(
+        lambda: (status := stack.status()) is not None and so(status), timeout_s=60, what=what
+    )
+
+
 @pytest.fixture
 def stack(make_stack: MakeStack, tmp_path: Path) -> Iterator[LocalStack]:
     """In standby, its pre-roll full, with a button of words and lamps that are files."""
@@ -42,7 +50,7 @@ def stack(make_stack: MakeStack, tmp_path: Path) -> Iterator[LocalStack]:
     indicator = {"driver": "sysfs", "leds_dir": str(leds), **{name: name for name in LEDS}}
     made = make_stack({"button": {"driver": "pipe"}, "indicator": indicator})
     made.wait_ready()
-    made.wait_until(lambda: status_of(made).indication == "standby", timeout_s=30, what="pre-roll")
+    wait_for(made, lambda status: status.indication == "standby", "the pre-roll")
     yield made
     evidence.assert_no_stack_trace(made)
 
@@ -52,15 +60,14 @@ def test_presses_start_mark_and_stop_and_the_sheet_has_the_mark_of_its_first_edg
 ) -> None:
     wait_for_frames(stack, 70)  # the pre-roll reaches back beyond a press that is told late
     started_ns = press(stack, 200, 300, 200)
-    stack.wait_until(lambda: status_of(stack).state == "recording", timeout_s=30, what="the start")
-    assert status_of(stack).indication == "recording"
+    wait_for(stack, lambda status: status.indication == "recording", "the start")
     red = tmp_path / "leds" / "red" / "brightness"
     stack.wait_until(lambda: red.read_text() == "1", timeout_s=10, what="the red lamp")
     wait_for_frames(stack, 70)
     marked_ns = press(stack, 400)
     wait_for_frames(stack, 70)
     press(stack)  # and it stays down
-    stack.wait_until(lambda: status_of(stack).state != "recording", timeout_s=30, what="the stop")
+    wait_for(stack, lambda status: status.state != "recording", "the stop")
     wait_until_sent(stack)
     (record,) = evidence.stored_records(stack)
     clips = evidence.stored_clips(stack)

@@ -172,6 +172,9 @@ def test_a_model_is_pushed_gated_activated_between_sessions_and_taken_back(
         assert "refused: made for onnxruntime, this camera is hailo" in lines[-2]
         office.run("model", "refresh")
 
+    # The model changed in a tagger that went on, not in one that a failure started anew.
+    log = (stack.logs_dir / "agent.log").read_text()
+    assert "tagger ended" not in log
     sheets = [clip.sheet for clip in stored_clips(stack)]
     by_session = {sheet.session_id: sheet.model for sheet in sheets}
     assert [model and model.version for model in by_session.values()] == [2, 2, 2]

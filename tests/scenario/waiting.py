@@ -9,10 +9,15 @@ from tests.scenario.evidence import shelf
 
 def status_of(stack: LocalStack) -> RecorderStatus:
     """The recorder's state, as soon as it answers."""
-    stack.wait_until(lambda: stack.status() is not None, timeout_s=30, what="the recorder")
-    status = stack.status()
-    assert status is not None
-    return status
+    answers: list[RecorderStatus] = []
+
+    def answered() -> bool:
+        now = stack.status()
+        answers.extend([] if now is None else [now])
+        return bool(answers)
+
+    stack.wait_until(answered, timeout_s=30, what="the recorder")
+    return answers[-1]
 
 
 def wait_for_frames(stack: LocalStack, count: int) -> None:

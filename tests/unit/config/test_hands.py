@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from tests.unit.test_config import GOOD, refusal, write
 
 from agent.config import load_settings
 from agent.config.hands import Button, Indicator, hands_contradictions
+from tests.unit.config.test_loading import GOOD, refusal, write
 
 
 def test_the_defaults_agree_with_each_other() -> None:
@@ -26,6 +27,17 @@ def test_the_defaults_agree_with_each_other() -> None:
         ("[button]\nhold_s = 60", "button.hold_s", "60"),
         ('[button]\nstart = "wave"', "button.start", "wave"),
         ('[indicator]\ndriver = "sysfs"', "indicator.red", "no output is named"),
+        ('[button]\ndriver = "gpiod"', "button.line", "needs the line's name"),
+        ('[button]\ndriver = "gpiod"\nline = "17"', "button.line", "without the label"),
+        ('[button]\ndriver = "evdev"', "button.device", "name or path"),
+        ("[button]\ndebounce_s = 0.5", "button.debounce_s", "0.5"),
+        ('[indicator]\ndriver = "gpiod"\nred = "5"', "indicator.red", "without the label"),
+        ('[power]\nfailing_line = "6"', "power.failing_line", "without the label"),
+        (
+            '[button]\ndriver = "gpiod"\nline = "A"\n[indicator]\ndriver = "gpiod"\nred = "A"',
+            "button.line",
+            "the indicator has this line",
+        ),
         (
             '[indicator]\ndriver = "sysfs"\nred = "ACT"\ngreen = "ACT"',
             "indicator.red",
@@ -50,3 +62,16 @@ def test_gestures_may_be_left_out(tmp_path: Path) -> None:
     extra = '[button]\nstart = "none"\nstop = "none"\nmute = "none"\nmark = "double"'
     settings = load_settings(write(tmp_path, f"{GOOD}\n{extra}\n"))
     assert settings.button.mark == "double"
+
+
+def test_a_number_is_a_line_once_its_chip_is_named(tmp_path: Path) -> None:
+    extra = '[button]\ndriver = "gpiod"\nchip = "pinctrl-rp1"\nline = "17"'
+    assert load_settings(write(tmp_path, f"{GOOD}\n{extra}\n")).button.line == "17"
+
+
+def test_every_example_of_the_wiring_page_is_accepted(tmp_path: Path) -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "hands.md"
+    examples = re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    assert len(examples) >= 3
+    for example in examples:
+        load_settings(write(tmp_path, f"{GOOD}\n{example}"))

@@ -107,6 +107,53 @@ def test_a_camera_refuses_replayed_footage(tmp_path: Path) -> None:
     assert "camera.driver" in refusal(tmp_path, GOOD.replace('"desk"', '"camera"'))
 
 
+def camera(lines: str, more: str = "") -> str:
+    device = '[device]\ndevice_id = "cam01"'
+    return f"{device}\n[camera]\n{lines}\n{more}"
+
+
+PIPELINE = """'lens ! appsink name=h264 lens. ! appsink name=lores'"""
+
+
+def test_a_camera_takes_a_real_driver(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, camera(f'driver = "gstreamer"\npipeline={PIPELINE}')))
+    assert settings.device.kind == "camera"
+    assert settings.camera.pipeline == "lens ! appsink name=h264 lens. ! appsink name=lores"
+
+
+@pytest.mark.parametrize(
+    ("lines", "more", "key", "said"),
+    [
+        ('driver = "gstreamer"\nfootage = "clips"', "", "camera.footage", "replay alone"),
+        (
+            f'driver = "replay"\nfootage = "clips"\npipeline = {PIPELINE}',
+            "",
+            "camera.pipeline",
+            "gstreamer alone",
+        ),
+        (
+            'driver = "gstreamer"\npipeline = "lens ! appsink name=h264"',
+            "",
+            "camera.pipeline",
+            "no appsink named lores",
+        ),
+        ('driver = "gstreamer"\nnumber = 9', "", "camera.number", "<= 7"),
+        (
+            'driver = "replay"\nfootage = "clips"',
+            '[encoder]\ndriver = "hardware"',
+            "encoder.driver",
+            "no hardware encoder",
+        ),
+    ],
+)
+def test_camera_settings_that_contradict_each_other_are_refused(
+    tmp_path: Path, lines: str, more: str, key: str, said: str
+) -> None:
+    line = refusal(tmp_path, camera(lines, more))
+    assert key in line
+    assert said in line
+
+
 def test_replay_without_footage_is_refused(tmp_path: Path) -> None:
     assert "camera.footage" in refusal(tmp_path, GOOD.replace('footage = "clips"', ""))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.gestures import Edge, Gesture, GestureReader, GestureRules, most_presses
@@ -130,6 +130,7 @@ def test_how_many_presses_mean_anything_follows_from_what_is_used() -> None:
     assert most_presses({"hold"}) == 1
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 5_000), max_size=30), st.lists(st.integers(1, 2_000), max_size=60))
 def test_how_often_one_looks_changes_nothing(durations_ms: list[int], looks_ms: list[int]) -> None:
     row = edges(*durations_ms)
@@ -147,6 +148,7 @@ def test_how_often_one_looks_changes_nothing(durations_ms: list[int], looks_ms: 
     assert said == read(row, later_ns=end_ns - START_NS)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 10**11)), max_size=40))
 def test_edges_of_any_kind_never_break_it(rubbish: list[tuple[bool, int]]) -> None:
     of = reader()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.indication import Facts, Indication, base_of, fold, note_of
@@ -97,8 +97,11 @@ def test_the_state_that_matters_most_is_shown(facts: Facts, shown: str) -> None:
     [
         (Facts(), None),
         (Facts(part_at_fault=True), "part_at_fault"),
-        (Facts(part_at_fault=True, clock_trusted=False), "clock_not_trusted"),
-        (Facts(clock_trusted=False, card_nearly_full=True), "card_nearly_full"),
+        (Facts(clock_trusted=False), "clock_not_trusted"),
+        (Facts(part_at_fault=True, clock_trusted=False), "part_at_fault"),
+        (Facts(part_at_fault=True, card_nearly_full=True), "card_nearly_full"),
+        (Facts(lens_covered=True), None),
+        (Facts(session="recording", lens_covered=True, low_battery=True), "lens_covered"),
         (Facts(card_nearly_full=True, low_battery=True), "low_battery"),
     ],
 )
@@ -187,6 +190,7 @@ HAPPENS = (
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 5_000), st.sampled_from(HAPPENS)), max_size=20))
 def test_whatever_happens_it_looks_ahead_and_never_stays_stuck(
     happens: list[tuple[int, Facts | Confirmation]],

@@ -35,7 +35,7 @@ def test_fit_camera_says_every_fact_in_one_line() -> None:
     [
         ({"lens": "covered"}, "lens covered, or no light: take off the cap"),
         ({"lens": "blurred"}, "picture blurred: wipe the lens"),
-        ({"card_minutes": 12.0}, "card takes 12 min more: upload, or change it"),
+        ({"card_minutes": 12.0}, "card takes less than 30 min more: upload, or"),
         ({"low_battery": "battery below 15 %: charge it soon"}, "battery below 15 %"),
         ({"model": "", "model_problem": "model fault: no NPU"}, "no model runs (model fault: no"),
         ({"model": ""}, "no model runs (it is starting)"),

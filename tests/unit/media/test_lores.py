@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.picture import Rect
-from agent.media.lores import Pacer, PictureFitter
+from agent.media.lores import I420Fitter, Pacer, PictureFitter
 from tests.footage_maker import i420, picture_with_bar
 
 SECOND_NS = 1_000_000_000
@@ -121,3 +121,42 @@ def test_never_more_than_the_rate_but_for_a_quarter_of_a_source_period(
     due = sum(pacer.is_due(pts_ns) for pts_ns in pts)
     slots = (pts[-1] - pts[0] + period_ns // 4) / SECOND_NS * rate_hz
     assert due <= slots + 1 + 1e-6
+
+
+def padded(
+    content: bytes, width: int, height: int, pad: int
+) -> tuple[bytes, tuple[tuple[int, int], ...]]:
+    """The same picture with `pad` bytes behind each row, and where its planes lie."""
+    found, layout = bytearray(), []
+    for plane, half in zip(planes(content, width, height), (1, 2, 2), strict=True):
+        layout.append((len(found), width // half + pad))
+        for row in range(height // half):
+            start = row * (width // half)
+            found += plane[start : start + width // half] + b"\xaa" * pad
+    return bytes(found), tuple(layout)
+
+
+def test_padding_behind_the_rows_is_left_out() -> None:
+    content, layout = padded(i420(66, 50, 3), 66, 50, 14)
+    fitted, active = I420Fitter(66, 50).fit(content, 66, 50, layout)
+    assert fitted == i420(66, 50, 3)
+    assert active == Rect(0, 0, 66, 50)
+
+
+def test_i420_of_another_size_is_fitted_like_a_picture() -> None:
+    expected = PictureFitter(640, 360).fit(picture_with_bar(320, 240, 5))
+    assert I420Fitter(640, 360).fit(i420(320, 240, 5), 320, 240) == expected
+
+
+def test_i420_may_change_its_size() -> None:
+    fitter = I420Fitter(64, 36)
+    for width, height in ((320, 240), (32, 18), (320, 240)):
+        _, active = fitter.fit(i420(width, height, 1), width, height)
+        assert active.width in (48, 64)
+
+
+def test_too_few_bytes_are_refused() -> None:
+    with pytest.raises(ValueError, match="no I420 of 66x50"):
+        I420Fitter.packed(b"\x00" * 100, 66, 50)
+    with pytest.raises(ValueError, match="no I420 of 66x50"):
+        I420Fitter.packed(b"\x00" * 4000, 66, 50, ((0, 80), (4000, 40), (5000, 40)))

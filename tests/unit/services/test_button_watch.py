@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from agent.core.gestures import Edge
 from agent.drivers.button_fake import FakeButton
 from agent.services.button_watch import ButtonLost, ButtonWatch
+from tests.clock import ManualClock
 
 
 def test_edges_come_through_in_order() -> None:
     button = FakeButton()
     button.open()
-    watch = ButtonWatch(button)
+    watch = ButtonWatch(button, ManualClock())
     watch._is_open = True
     button.edge(True, 5)
     button.edge(False, 9)
@@ -21,9 +24,25 @@ def test_edges_come_through_in_order() -> None:
     assert watch.take() == []
 
 
+def test_what_it_has_seen_is_no_later_than_what_it_has_queued() -> None:
+    button, clock = FakeButton(), ManualClock()
+    watch = ButtonWatch(button, clock)
+    read = button._read
+
+    def slow_read(timeout_s: float) -> Sequence[Edge]:
+        edges = read(timeout_s)
+        clock.advance(1)  # the thread was not let run; a press in that second is not read yet
+        return edges
+
+    button._read = slow_read  # type: ignore[method-assign]
+    began_ns = clock.boot_ns()
+    watch.turn()
+    assert watch.seen_through_ns == began_ns
+
+
 def test_a_lost_button_is_told_between_the_edges_and_tried_with_longer_waits() -> None:
     button = FakeButton()
-    watch = ButtonWatch(button)
+    watch = ButtonWatch(button, ManualClock())
     button.lose("cable out")
     assert [watch.turn() for _ in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
     assert "connect it" in watch.fault
@@ -46,6 +65,6 @@ def test_a_driver_that_makes_a_mistake_does_not_end_the_thread(
         raise ZeroDivisionError("oops")
 
     monkeypatch.setattr(button, "_read", fail)
-    watch = ButtonWatch(button)
+    watch = ButtonWatch(button, ManualClock())
     assert watch.turn() > 0
     assert "oops" in watch.fault

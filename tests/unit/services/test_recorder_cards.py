@@ -8,6 +8,7 @@ import pytest
 import zmq
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.config import Cards
 from agent.crypto.cards import sign_card
 from agent.crypto.trust import pinned
 from agent.ipc import sockets
@@ -130,10 +131,13 @@ def test_card_shown_soon_after_the_start_goes_to_open_clips_and_the_record(rig: 
     assert declared(rig, "record") == LABELS
 
 
-def test_card_shown_too_late_in_a_session_is_not_looked_at(rig: Rig) -> None:
+def test_card_shown_too_late_in_a_session_is_not_looked_at(
+    make_rig: MakeRig, tmp_path: Path
+) -> None:
+    rig = with_keys(make_rig, tmp_path, cards=Cards(after_start_s=3))
     tagger = FakeTagger(rig)
     rig.start()
-    tagger.run(20.5)
+    tagger.run(3.5)
     tagger.say(CodeSeen(rig.clock.boot_ns(), CARD))
     tagger.run(1)
     record(rig, 1)
@@ -190,11 +194,10 @@ def test_card_that_is_held_up_is_answered_once_and_again_when_shown_again(rig: R
     ("text", "line"),
     [
         (sign_card(DECLARED, OTHER_KEY), "a key that this camera does not trust"),
-        ("https://example.org", "a QR code that is no scenario card"),
         ("SL1!" + CARD[4:], "damaged"),
     ],
 )
-def test_forged_or_foreign_code_is_ignored_with_one_line(text: str, line: str, rig: Rig) -> None:
+def test_forged_or_damaged_card_is_ignored_with_one_line(text: str, line: str, rig: Rig) -> None:
     tagger = FakeTagger(rig)
     show(rig, tagger, text)
     for _ in range(3):
@@ -206,6 +209,15 @@ def test_forged_or_foreign_code_is_ignored_with_one_line(text: str, line: str, r
     rig.start()
     record(rig)
     assert declared(rig, "record") == ()
+
+
+def test_code_that_is_no_card_is_said_in_the_status_and_answered_by_nothing(rig: Rig) -> None:
+    tagger = FakeTagger(rig)
+    tagger.say(CodeSeen(rig.clock.boot_ns(), "https://example.org"))
+    rig.until(lambda: rig.recorder.status().card_shown != "", "the line")
+    assert "a QR code that is no scenario card" in rig.recorder.status().card_shown
+    assert "example" not in rig.recorder.status().card_shown
+    assert rig.card_answers == []
 
 
 def test_what_a_card_declares_is_in_no_event_and_no_status(rig: Rig) -> None:

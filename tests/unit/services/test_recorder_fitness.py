@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.config import Cards
 from agent.core.label_book import STANDBY_OFF
 from agent.drivers.power_fake import FakePower
 from agent.drivers.thermal_fake import FakeThermal
@@ -87,7 +88,7 @@ def test_little_room_on_the_card_and_a_missing_model_are_said(make_rig: MakeRig)
 
 
 def test_frames_to_look_at_are_many_while_a_card_counts_and_few_later(make_rig: MakeRig) -> None:
-    rig = make_rig()
+    rig = make_rig(cards=Cards(after_start_s=4))
     tagger = FakeTagger(rig)
 
     def looked_at(seconds: float) -> int:
@@ -95,11 +96,11 @@ def test_frames_to_look_at_are_many_while_a_card_counts_and_few_later(make_rig: 
         tagger.run(seconds)
         return sum(frame.look for frame in tagger.seen[before:])
 
-    assert abs(looked_at(10) - 10 * LOOK_HZ) <= 2
+    assert abs(looked_at(4) - 4 * LOOK_HZ) <= 2
     rig.start()
-    assert abs(looked_at(20) - 20 * LOOK_HZ) <= 2
+    assert abs(looked_at(4) - 4 * LOOK_HZ) <= 2
     looked_at(1)
-    assert abs(looked_at(20) - 20 * SELDOM_HZ) <= 2
+    assert abs(looked_at(8) - 8 * SELDOM_HZ) <= 2
 
 
 def test_frames_are_looked_at_in_a_standby_that_scores_none(make_rig: MakeRig) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import zmq
 
 from agent.drivers.button_fake import FakeButton
 from agent.drivers.indicator_fake import FakeIndicator
 from agent.drivers.power_fake import FakePower
+from agent.ipc.messages import SendingNote, pack
 from agent.ports.power import PowerReading
 from tests.recorder_rig import MakeRig, Rig
 
@@ -85,6 +87,18 @@ def test_the_light_tells_filling_standby_and_recording(make_rig: MakeRig) -> Non
     rig.start()
     rig.recorder.step()
     assert rig.recorder.status().indication == "recording"
+
+
+def test_the_light_tells_that_clips_are_sent_as_long_as_the_uplink_says_so(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig()
+    rig.run(5)
+    uplink = rig.connect(zmq.DEALER, "control")
+    uplink.send(pack(SendingNote()))
+    rig.until(lambda: rig.recorder.status().indication == "uploading", "uploading")
+    rig.run(7)
+    assert rig.recorder.status().indication == "standby"
 
 
 def test_a_session_that_ends_by_itself_alarms_until_somebody_presses(make_rig: MakeRig) -> None:

@@ -117,30 +117,40 @@ class Bench:
     def of(self, kind: type[T]) -> list[T]:
         return [m for m in self.recorder.heard if isinstance(m, kind)]
 
+    def close(self) -> None:
+        self.service.close()
+        self.recorder.close()
+        self.context.destroy(linger=0)
+
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    context: Context = zmq.Context()
-    made = Bench(context, tmp_path)
+    made = Bench(zmq.Context(), tmp_path)
     yield made
-    made.service.close()
-    made.recorder.close()
-    context.destroy(linger=0)
+    made.close()
+
+
+@pytest.fixture
+def looking(tmp_path: Path) -> Iterator[Bench]:
+    """A bench whose tagger looks at frames, too."""
+    made = Bench(zmq.Context(), tmp_path, Looker(FakeCardReader("a code")))
+    yield made
+    made.close()
 
 
 def test_frame_to_look_at_is_looked_at_whether_or_not_it_is_to_be_scored(
-    bench: Bench,
+    looking: Bench,
 ) -> None:
-    bench.until(lambda: bench.service.counts.received > 0 or bool(bench.of(ModelReady)))
+    looking.until(lambda: looking.service.counts.received > 0 or bool(looking.of(ModelReady)))
     for seq, (score, look) in enumerate(((False, True), (True, True), (True, False))):
         header = FrameHeader(seq, seq * STEP, 0, 0, 640, 360, score=score, look=look)
-        bench.recorder.frames.send_multipart([pack(header), BRIGHT])
+        looking.recorder.frames.send_multipart([pack(header), BRIGHT])
         if look:
-            bench.until(lambda seq=seq: len(bench.of(CodeSeen)) > seq)  # type: ignore[misc]
-    bench.until(lambda: len(bench.of(FrameScores)) == 2)
-    assert [seen.pts_ns for seen in bench.of(CodeSeen)] == [0, STEP]
-    assert [seen.pts_ns for seen in bench.of(LensSeen)] == [0, STEP]
-    assert [scored.pts_ns for scored in bench.of(FrameScores)] == [STEP, 2 * STEP]
+            looking.until(lambda seq=seq: len(looking.of(CodeSeen)) > seq)  # type: ignore[misc]
+    looking.until(lambda: len(looking.of(FrameScores)) == 2)
+    assert [seen.pts_ns for seen in looking.of(CodeSeen)] == [0, STEP]
+    assert [seen.pts_ns for seen in looking.of(LensSeen)] == [0, STEP]
+    assert [scored.pts_ns for scored in looking.of(FrameScores)] == [STEP, 2 * STEP]
 
 
 def test_a_recorder_is_told_the_model_before_any_score(bench: Bench) -> None:
@@ -346,3 +356,18 @@ def test_a_fault_of_several_lines_is_said_in_one(tmp_path: Path) -> None:
     service.close()
     recorder.close()
     context.destroy(linger=0)
+
+
+def test_another_model_takes_over_between_two_frames_and_open_tags_end_there(bench: Bench) -> None:
+    bench.ready()
+    bench.play([BRIGHT, BRIGHT])
+    other = load_model(bench.bundle, FakeAccelerator(), "0.1.0", first_span_id=1000)
+    bench.service.replace(other)
+    bench.play([BRIGHT], first_seq=2)
+    assert len(bench.of(ModelReady)) == 2
+    assert [scores.pts_ns for scores in bench.of(FrameScores)] == [0, STEP, 2 * STEP]
+    closed = bench.of(SpanClosed)
+    assert [(span.label, span.start_pts_ns) for span in closed] == [("bright", 0)]
+    assert STEP < closed[0].end_pts_ns <= 2 * STEP
+    bench.service.reload()
+    bench.until(lambda: len(bench.of(ModelReady)) == 3)

@@ -14,7 +14,7 @@ import zmq
 
 from agent.drivers.broker_fake import FakeBroker
 from agent.ipc import sockets
-from agent.ipc.messages import EventOccurred, pack
+from agent.ipc.messages import ControlRequest, EventOccurred, SendingNote, pack, unpack
 from agent.storage import atomic
 from agent.storage.spool import REASON_FILE, RECEIPT_FILE
 from agent.wire.manifest import MANIFEST_FILE
@@ -294,3 +294,15 @@ def test_last_will_says_offline(bench: Bench) -> None:
     assert bench.status().online
     bench.exchange.drop(bench.broker, "cut")
     assert not bench.status().online
+
+
+def test_the_recorder_is_told_while_clips_are_sent_and_only_then(bench: Bench) -> None:
+    runtime_dir = bench.settings.paths.runtime_dir
+    control = sockets.bind(bench.context, zmq.ROUTER, runtime_dir, "control", high_water=10)
+    bench.run(lambda: True)
+    assert not control.poll(0)
+    put_clip(bench.spool, 0, fragment_bytes=(600_000,))
+    bench.run(bench.sent(0))
+    assert control.poll(10_000)
+    assert unpack(ControlRequest, control.recv_multipart()[-1]) == SendingNote()
+    control.close(linger=0)

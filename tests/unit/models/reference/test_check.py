@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from models.reference.check import faults, main
+from agent.errors import FootageError
+from models.reference.check import faults, main, refuse_unfit
 from models.reference.splits import Split, leaks
 from tests.truth_maker import write_clip, write_truth
 
@@ -100,6 +101,18 @@ def test_the_split_file_is_read_and_a_wrong_one_is_one_line(
     (folder / "split.json").write_text('{"bye": []}')
     assert main([str(folder)]) == 1
     assert "split.json cannot be used" in capsys.readouterr().out
+
+
+def test_nothing_is_trained_on_that_is_not_fit(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refuse_unfit(folder)
+    write_truth(folder / "test", "b", {"own": [0, 0, 1]}, origin(1))
+    with pytest.raises(FootageError, match="4 faults, nothing is trained on"):
+        refuse_unfit(folder)
+    assert "label own is not in the recipe" in capsys.readouterr().out
+    with pytest.raises(FootageError, match="1 faults"):
+        refuse_unfit(folder, with_split=False)
 
 
 def test_the_command_says_fit_or_not_and_the_exit_code_agrees(

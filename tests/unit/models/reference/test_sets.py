@@ -46,6 +46,27 @@ def test_a_leak_is_named(name: str, change: dict[str, object], says: str) -> Non
     assert any(says in line for line in sets.leaks(changed))
 
 
+def test_the_manifest_freezes_the_scenes_the_code_plans() -> None:
+    frozen = sets.read_manifest().rows
+    assert set(frozen) == set(sets.SETS)
+    for name, rows in frozen.items():
+        assert [sets.frozen_scene(row) for row in rows] == sets.scenes_of(name)
+        for row in rows:
+            assert len(row["truth_sha256"]) == len(row["pictures_sha256"]) == 64
+
+
+def test_every_set_has_every_label_on_and_off_in_several_scenes() -> None:
+    never = {("held_maps", "env_transport"), ("held_maps", "env_water")}
+    for name, table in sets.read_manifest().prevalence.items():
+        for label in LABELS:
+            share, scenes = table[label]
+            if (name, label) in never:
+                assert share == 0
+            else:
+                assert 0 < share < 1, (name, label)
+                assert scenes >= 2, (name, label)
+
+
 def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
     scene = sets.scenes_of("val")[0]
     row = sets.frozen_row(scene, {"truth_sha256": "a", "pictures_sha256": "b"})

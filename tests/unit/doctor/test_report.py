@@ -1,5 +1,6 @@
 """The doctor: a fault in any part is one line with fact and remedy, and the exit code tells."""
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -7,7 +8,8 @@ import pytest
 
 from agent.config import Settings, load_settings
 from agent.crypto.keys import load_private_key
-from agent.doctor import Finding, _model, _power, examine, run_doctor, table
+from agent.doctor import PARTS, Finding, Visit, examine, examine_part, run_doctor, table
+from agent.doctor.board import check_power
 from firmware_tools.dev_fleet import Fleet, make_fleet
 from firmware_tools.local_broker import LocalBroker
 from tests.footage_maker import SHIPPED
@@ -35,7 +37,7 @@ recipients_file = "{files}/recipients.txt"
 receipt_key_file = "{files}/receipt.pub.pem"
 custody_key_file = "{files}/custody.key"
 """
-BUNDLE = Path(__file__).resolve().parents[2] / "models" / "sightline-reference" / "1"
+BUNDLE = Path(__file__).resolve().parents[3] / "models" / "sightline-reference" / "1"
 
 
 @pytest.fixture
@@ -61,22 +63,30 @@ def found(settings: Settings) -> dict[str, Finding]:
     return {finding.part: finding for finding in examine(settings)}
 
 
+def finding(settings: Settings, part: str) -> Finding:
+    return examine_part(part, Visit(settings, None))
+
+
 def test_every_part_of_a_provisioned_camera_is_good_but_the_recorder_that_does_not_run(
     settings: Settings, broker: LocalBroker
 ) -> None:
     assert broker.is_running
     findings = found(settings)
-    assert {part for part, finding in findings.items() if finding.state == "bad"} == set()
+    assert {part for part, each in findings.items() if each.state == "bad"} == set()
     assert findings["recorder"].state == "warn"
-    for part in ("camera", "encoder", "model", "custody key", "collector key", "certificate"):
+    for part in ("camera", "model", "custody key", "collector key", "certificate"):
         assert findings[part].state == "good", findings[part]
+    for part in ("encoder", "accelerator"):  # on a busy machine they may be too slow
+        assert re.search(r"[0-9.]+ ms a frame, [0-9.]+ ms are there", findings[part].fact)
+    # Fewer than three pictures in ten seconds, on a very busy machine, say nothing of the lens.
+    assert re.search(r"lens (clear|unknown)", findings["camera"].fact)
+    assert list(findings) == list(PARTS)
     assert "TLSv1.3" in findings["broker"].fact
     assert "1280x720" in findings["camera"].fact
-    assert "ms a frame" in findings["model"].fact
 
 
 def test_an_absent_broker_is_a_warning_because_recording_goes_on(settings: Settings) -> None:
-    assert found(settings)["broker"].state == "warn"
+    assert finding(settings, "broker").state == "warn"
 
 
 def test_a_broker_of_another_authority_is_bad_and_names_the_setting(
@@ -85,9 +95,9 @@ def test_a_broker_of_another_authority_is_bad_and_names_the_setting(
     other = tmp_path / "other"
     foreign = make_fleet(other, ["cam01"]).ca_file
     fleet.device("cam01").tls.ca_file.write_bytes(foreign.read_bytes())
-    finding = found(settings)["broker"]
-    assert finding.state == "bad"
-    assert "uplink.ca_file" in finding.remedy
+    line = finding(settings, "broker")
+    assert line.state == "bad"
+    assert "uplink.ca_file" in line.remedy
 
 
 @pytest.mark.parametrize(
@@ -101,22 +111,22 @@ def test_a_broker_of_another_authority_is_bad_and_names_the_setting(
 )
 def test_a_missing_file_is_named(settings: Settings, fleet: Fleet, part: str, file: str) -> None:
     (fleet.device("cam01").directory / file).unlink()
-    finding = found(settings)[part]
-    assert finding.state == "bad"
-    assert Path(file).name in finding.fact
+    line = finding(settings, part)
+    assert line.state == "bad"
+    assert Path(file).name in line.fact
 
 
 def test_a_certificate_for_another_device_is_bad(tmp_path: Path, fleet: Fleet) -> None:
-    finding = found(_settings(tmp_path, fleet, device_id="cam09"))["certificate"]
-    assert finding.state == "bad"
-    assert "cam01" in finding.fact
+    line = finding(_settings(tmp_path, fleet, device_id="cam09"), "certificate")
+    assert line.state == "bad"
+    assert "cam01" in line.fact
 
 
 def test_a_private_key_that_others_can_read_is_a_warning(settings: Settings, fleet: Fleet) -> None:
     fleet.device("cam01").custody_key_file.chmod(0o644)
-    finding = found(settings)["custody key"]
-    assert finding.state == "warn"
-    assert "chmod 600" in finding.remedy
+    line = finding(settings, "custody key")
+    assert line.state == "warn"
+    assert "chmod 600" in line.remedy
 
 
 @pytest.mark.parametrize(
@@ -139,14 +149,14 @@ def test_the_supply_is_said_with_what_is_left_of_it(
         for name, word in {"type": "Battery", **files}.items():
             (supplies / "BAT0" / name).write_text(word)
     power = msgspec.structs.replace(settings.power, supplies_dir=supplies)
-    finding = _power(msgspec.structs.replace(settings, power=power))
-    assert finding.state == state
-    assert fact in finding.fact
+    line = check_power(Visit(msgspec.structs.replace(settings, power=power), None))
+    assert line.state == state
+    assert fact in line.fact
 
 
 def test_without_a_power_driver_nothing_is_missed(settings: Settings) -> None:
     power = msgspec.structs.replace(settings.power, driver="none")
-    assert _power(msgspec.structs.replace(settings, power=power)).state == "good"
+    assert check_power(Visit(msgspec.structs.replace(settings, power=power), None)).state == "good"
 
 
 def test_a_damaged_model_is_bad_with_its_file(settings: Settings, tmp_path: Path) -> None:
@@ -156,9 +166,9 @@ def test_a_damaged_model_is_bad_with_its_file(settings: Settings, tmp_path: Path
         (folder / file.name).write_bytes(file.read_bytes())
     (folder / "head.npz").write_bytes(b"rubbish")
     tagger = msgspec.structs.replace(settings.tagger, bundle=folder)
-    finding = found(msgspec.structs.replace(settings, tagger=tagger))["model"]
-    assert finding.state == "bad"
-    assert "head.npz" in finding.fact
+    line = finding(msgspec.structs.replace(settings, tagger=tagger), "model")
+    assert line.state == "bad"
+    assert "head.npz" in line.fact
 
 
 def test_a_model_on_the_cpu_by_leave_is_a_warning_that_names_what_is_missing(
@@ -167,9 +177,9 @@ def test_a_model_on_the_cpu_by_leave_is_a_warning_that_names_what_is_missing(
     tagger = msgspec.structs.replace(
         settings.tagger, providers=("CUDAExecutionProvider",), allow_cpu=True
     )
-    finding = _model(msgspec.structs.replace(settings, tagger=tagger))
-    assert finding.state == "warn"
-    assert "CPUExecutionProvider instead of CUDAExecutionProvider" in finding.fact
+    line = finding(msgspec.structs.replace(settings, tagger=tagger), "accelerator")
+    assert line.state == "warn"
+    assert "CPUExecutionProvider instead of CUDAExecutionProvider" in line.fact
 
 
 def test_the_exit_code_and_the_json_say_the_same(
@@ -195,10 +205,10 @@ def test_the_table_has_one_line_a_part_with_the_remedy() -> None:
 
 def test_a_missing_tls_file_is_not_blamed_on_the_network(settings: Settings, fleet: Fleet) -> None:
     fleet.device("cam01").tls.ca_file.unlink()
-    finding = found(settings)["broker"]
-    assert finding.state == "bad"
-    assert "ca.pem" in finding.fact
-    assert "network" not in finding.remedy
+    line = finding(settings, "broker")
+    assert line.state == "bad"
+    assert "ca.pem" in line.fact
+    assert "network" not in line.remedy
 
 
 def test_doctor_tells_the_keys_that_an_order_put_in_force(settings: Settings, fleet: Fleet) -> None:
@@ -207,8 +217,8 @@ def test_doctor_tells_the_keys_that_an_order_put_in_force(settings: Settings, fl
     file.parent.mkdir(parents=True)
     order = keys_token(server, 7, [server], recipients=[recipient(), recipient()])
     file.write_bytes(key_orders(order))
-    fact = found(settings)["collector key"].fact
+    fact = finding(settings, "collector key").fact
     assert fact.startswith("seals to 2 recipients, receipts by ")
     assert fact.endswith(", as of keys order 7")
     file.write_bytes(b"{")
-    assert found(settings)["collector key"].state == "bad"
+    assert finding(settings, "collector key").state == "bad"
