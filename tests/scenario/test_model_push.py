@@ -143,7 +143,10 @@ def test_a_model_is_pushed_gated_activated_between_sessions_and_taken_back(
             stack.wait_until(lambda s=shelf: s.wanted() is not None, timeout_s=60, what=name)
             found = shelf.wanted()
             assert found is not None
-            assert found.refused == f"made for onnxruntime, this camera is {hardware}"
+            assert (
+                found.refused
+                == f"made for onnxruntime, tensorrt, tflite, this camera is {hardware}"
+            )
             assert shelf.linked("active") == (MODEL, 1)
         record(stack, "0.2.0")
 
@@ -169,7 +172,7 @@ def test_a_model_is_pushed_gated_activated_between_sessions_and_taken_back(
         )
         lines = office.run("model", "status").splitlines()
         assert [line.split()[0] for line in lines[-4:]] == ["camera", DEVICE_ID, *OTHERS]
-        assert "refused: made for onnxruntime, this camera is hailo" in lines[-2]
+        assert "refused: made for onnxruntime, tensorrt, tflite, this camera is hailo" in lines[-2]
         office.run("model", "refresh")
 
     # The model changed in a tagger that went on, not in one that a failure started anew.
