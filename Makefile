@@ -96,14 +96,14 @@ kill-matrix: $(READY_TEST) ## kill, freeze and starve each program, ROUNDS times
 	@$(BIN)/python -m tests.kill_matrix --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
 model: $(READY_TRAIN) $(READY_EXPORT) model-footage ## train, quantise and measure a model (QUICK=1: worse, in minutes; DEVICE=cuda)
-	@mkdir -p "$(MODEL_DIR)/held-out"
+	@mkdir -p "$(MODEL_DIR)/evaluation"
 	@$(TRAIN).train $(MODEL_FOLDERS) --no-split --device "$(DEVICE)" --resume $(if $(QUICK),--quick)
 	@$(if $(QUICK),,$(TRAIN).train $(MODEL_FOLDERS) --no-split --device "$(DEVICE)" --resume --baseline)
 	@$(TRAIN).bundle $(MODEL_FOLDERS) --export-python "$(EXPORT_VENV)/bin/python"
 	@$(TRAIN).compare $(MODEL_FOLDERS) $(if $(QUICK),--frames 60)
-	@for set in $(HELD_OUT); do ln -sfn "$(abspath $(SETS_DIR))/$$set" "$(MODEL_DIR)/held-out/$$set"; done
-	@$(TRAIN).evaluate "$(MODEL_DIR)/held-out" --bundle "$(MODEL_DIR)/bundle" \
-		--json "$(MODEL_DIR)/evaluation.json" $(if $(DEGRADE),--degrade "$(DEGRADE)")
+	@for set in $(HELD_OUT); do echo $$set; done | xargs -P $(JOBS) -I{} $(TRAIN).evaluate "$(SETS_DIR)/{}" \
+		--bundle "$(MODEL_DIR)/bundle" --json "$(MODEL_DIR)/evaluation/{}.json" \
+		$(if $(DEGRADE),--degrade "$(DEGRADE)")
 	@$(TRAIN).card --bundle "$(MODEL_DIR)/bundle" --work "$(MODEL_DIR)"
 	@echo "the bundle with its card and figures: $(MODEL_DIR)/bundle"
 

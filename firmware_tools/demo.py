@@ -17,7 +17,7 @@ from firmware_tools.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_FOOTAGE = ROOT / "tests" / "footage"
-DEFAULT_BUNDLE = ROOT / "models" / "sightline-standin" / "1"
+DEFAULT_BUNDLE = ROOT / "models" / "sightline-reference" / "1"
 MARK_AFTER_S = 12.0
 RECEIPTS_WITHIN_S = 120.0
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from agent.wire import model_manifest as wire
 
-SHIPPED = Path(__file__).resolve().parents[1] / "models" / "sightline-standin" / "1"
+SHIPPED = Path(__file__).resolve().parents[1] / "models" / "sightline-reference" / "1"
 
 
-def write_standin(folder: Path, version: int = 2, **changes: Any) -> wire.ModelManifest:
+def write_shipped(folder: Path, version: int = 2, **changes: Any) -> wire.ModelManifest:
     """The shipped bundle as `version`; `changes` replace fields of the manifest."""
     shutil.copytree(SHIPPED, folder)
     before = wire.load_manifest((folder / "manifest.json").read_bytes())

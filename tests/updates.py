@@ -14,10 +14,10 @@ from firmware_tools.keys_command import init, settle
 from firmware_tools.rollouts import push
 from firmware_tools.update_keys import load_signers
 from firmware_tools.update_repository import UpdateRepository
-from tests.model_bundles import write_standin
+from tests.model_bundles import write_shipped
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
-MODEL = "sightline-standin"
+MODEL = "sightline-reference"
 
 
 class Calendar:
@@ -53,7 +53,7 @@ def add_bundle(repository: UpdateRepository, version: int, folder: Path | None =
     if folder is None:
         folder = repository.folder / "sources" / str(version)
         if not folder.exists():
-            write_standin(folder, version)
+            write_shipped(folder, version)
     names = sorted(path.name for path in folder.iterdir())
     out = io.BytesIO()
     write_archive(out, [(name, (folder / name).read_bytes()) for name in names])

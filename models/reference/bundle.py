@@ -108,7 +108,7 @@ def _tflite(
     toolchain, version = done.stdout.strip().splitlines()[-1].split("=", 1)
     return wire.Artifact(
         backend="tflite",
-        variant="int8 full integer, float output",
+        variant="int8, last layer float",
         architecture="any",
         toolchain=toolchain,
         toolchain_version=version,
@@ -257,12 +257,15 @@ def _golden(
 
     exact = onnx_features(out / PORTABLE_FILE, shifted=False, as_written=False)
     scores = scored(exact(piece))
-    tolerance = {"onnxruntime": ONNX_TOLERANCE}
+    others = {"tensorrt": onnx_features(out / SYMMETRIC_FILE, shifted=False, as_written=True)}
     if (out / TFLITE_FILE).is_file():
+        others["tflite"] = tflite_features(out / TFLITE_FILE)
+    tolerance = {"onnxruntime": ONNX_TOLERANCE}
+    for backend, features in others.items():
         # Rounded otherwise in every layer, and by each kernel library in its own way: twice what
         # this machine's differs from ONNX Runtime.
-        apart = float(np.abs(scored(tflite_features(out / TFLITE_FILE)(piece)) - scores).max())
-        tolerance["tflite"] = round(max(2 * apart, ONNX_TOLERANCE), 3)
+        apart = float(np.abs(scored(features(piece)) - scores).max())
+        tolerance[backend] = round(max(2 * apart, ONNX_TOLERANCE), 3)
     arrays = {"pictures": np.asarray(piece.pictures), "pts_ns": pts_ns, "scores": scores}
     return arrays, tolerance
 

@@ -37,9 +37,8 @@ def newest_bundle() -> Path:
     folders = [file.parent for file in sorted(MODELS.glob(f"*/*/{MANIFEST_FILE}"))]
     if not found:
         raise ModelError(f"no bundle in {MODELS}", remedy="name one with --bundle")
-    # The stand-in gives way to any other model, whatever its number.
     ranked = zip(found, folders, strict=True)
-    best = max(ranked, key=lambda pair: ("standin" not in pair[0].name, _numbers(pair[0])))
+    best = max(ranked, key=lambda pair: _numbers(pair[0]))
     return best[1]
 
 

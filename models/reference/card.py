@@ -3,15 +3,17 @@
     python -m models.reference.card --bundle DIR --work DIR
 
 Reads from `--work` what the steps before left there: main.json and baseline.json (training),
-comparison.json (baseline and float, and INT8 if not in quantised.json), evaluation.json (the
-shipped artifact through the tagger, with degradations where they were asked for), and, where they
-are, evaluation-tflite.json and elsewhere.json (other footage). What was not measured says so.
+comparison.json (baseline and float, and INT8 if not in quantised.json), evaluation/ (the shipped
+artifact through the tagger), evaluation-degraded/ (the same with degradations), and, where they
+are, evaluation-tflite/, elsewhere.json (other footage) and notes.md (what was special about this
+training). What was not measured says so.
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
+import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -57,16 +59,18 @@ def card_text(manifest: ModelManifest, work: Path, evaluation: Evaluation | None
     comparison = _comparison(work / COMPARISON_FILE)
     quantised = _comparison(work / QUANTISED_FILE) or comparison
     elsewhere = _read(work / "elsewhere.json")
-    tflite = _read(work / "evaluation-tflite.json")
+    tflite = read_evaluation(work / "evaluation-tflite")
     values = {
         "title": f"{manifest.name}, version {manifest.version} ({manifest.semver})",
-        "training": _training(read_report(work, "main"), read_report(work, "baseline")),
+        "training": "\n".join(
+            [_training(read_report(work, "main"), read_report(work, "baseline")), *_notes(work)]
+        ),
         "backbone_parameters": _backbone_parameters(),
         "head_parameters": _head_parameters(manifest),
         "baseline": _against_baseline(comparison),
         "quantisation": _losses(manifest, quantised),
         "figures": _figures(evaluation, tflite),
-        "degraded": _degraded(evaluation),
+        "degraded": _degraded(read_evaluation(work / "evaluation-degraded") or evaluation),
         "elsewhere": _elsewhere(elsewhere),
     }
     text = _TEMPLATE.read_text(encoding="utf-8")
@@ -93,6 +97,11 @@ def _training(main: TrainingReport | None, baseline: TrainingReport | None) -> s
             f" {baseline.pictures_a_step} pictures, {baseline.cpu_min:.0f} CPU-minutes."
         )
     return "\n".join(lines)
+
+
+def _notes(work: Path) -> list[str]:
+    file = work / "notes.md"
+    return [file.read_text(encoding="utf-8").strip()] if file.is_file() else []
 
 
 def _against_baseline(comparison: Comparison | None) -> str:
@@ -179,7 +188,7 @@ def _figures(evaluation: Evaluation | None, tflite: Evaluation | None) -> str:
         "An onset is found when a tag starts -100 to +500 ms from it. A dash: the truth had one"
         " kind only.",
     ]
-    for figures in [*evaluation.sets, evaluation.overall]:
+    for figures in evaluation.sets:
         lines += ["", *_table(figures)]
     if tflite is not None:
         means = "; ".join(
@@ -218,6 +227,9 @@ def _degraded(evaluation: Evaluation | None) -> str:
         "| set | degradation | mild | strong |",
         "|---|---|---|---|",
     ]
+    for each in {s.name: s for s in evaluation.sets}.values():
+        plain = _shown(each.mean_average_precision, ".3f")
+        rows.append(f"| {each.name} | none | {plain} | {plain} |")
     found = {
         (each.set_name, each.degradation, each.strength): each.mean_average_precision
         for each in evaluation.degraded
@@ -269,6 +281,25 @@ def _read(file: Path) -> Evaluation | None:
     return msgspec.json.decode(file.read_bytes(), type=Evaluation)
 
 
+def read_evaluation(folder: Path) -> Evaluation | None:
+    """What `evaluate --json` wrote into `folder`, one file a set or one for all, as one; None when
+    there is nothing. Raises SystemExit when the files are not of the same artifact."""
+    read = [_read(file) for file in sorted(folder.glob("*.json"))]
+    found = [each for each in read if each is not None]
+    if not found:
+        return None
+    if len({each.artifact_sha256 for each in found}) > 1:
+        raise SystemExit(f"{folder} holds evaluations of several artifacts: evaluate anew")
+    order = [*recipe.HELD_OUT_SETS, *(s.name for each in found for s in each.sets)]
+    sets = sorted((s for each in found for s in each.sets), key=lambda s: order.index(s.name))
+    return msgspec.structs.replace(
+        found[0],
+        sets=sets,
+        degraded=[row for each in found for row in each.degraded],
+        ms_a_picture=round(statistics.median(each.ms_a_picture for each in found), 3),
+    )
+
+
 def _comparison(file: Path) -> Comparison | None:
     if not file.is_file():
         return None
@@ -286,10 +317,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of the training")
     arguments = parser.parse_args()
     manifest = load_manifest((arguments.bundle / MANIFEST_FILE).read_bytes())
-    evaluation = _read(arguments.work / "evaluation.json")
+    evaluation = read_evaluation(arguments.work / "evaluation")
     if evaluation is not None:
         if evaluation.artifact_sha256 != manifest.artifact_for("onnxruntime").sha256:
-            raise SystemExit("evaluation.json is of another artifact: evaluate this bundle first")
+            raise SystemExit("the evaluation is of another artifact: evaluate this bundle first")
         manifest = msgspec.structs.replace(
             manifest,
             metrics=metrics_of(evaluation),

@@ -20,8 +20,10 @@ from typing import Any
 import litert_torch
 import numpy as np
 import torch
-from ai_edge_quantizer import quantizer, recipe_manager
+from ai_edge_litert.interpreter import Interpreter
+from ai_edge_quantizer import calibrator, quantizer, recipe_manager
 from ai_edge_quantizer.qtyping import TFLOperationName
+from ai_edge_quantizer.utils import qsv_utils
 from torch import Tensor, nn
 
 from models.reference import recipe
@@ -54,15 +56,32 @@ def export(backbone: nn.Module, pictures: np.ndarray[Any, np.dtype[np.uint8]], o
         )
         converted.export(float_file)
         worker = quantizer.Quantizer(float_file)
-        worker.load_quantization_recipe(_recipe())
-        fed = [{INPUT_NAME: (p[None] / np.float32(255.0)).astype(np.float32)} for p in pictures]
-        measured = worker.calibrate({_SIGNATURE: fed}, num_threads=recipe.TORCH_THREADS)
-        _fix_input_range(measured, float_file)
+        worker.load_quantization_recipe(_recipe().get_quantization_recipe())
+        measured = _ranges(float_file, pictures)
         out.unlink(missing_ok=True)
         worker.quantize(measured).export_model(str(out))
 
 
-def _recipe() -> Any:
+def _ranges(float_file: str, pictures: np.ndarray[Any, np.dtype[np.uint8]]) -> dict[str, Any]:
+    """Each tensor's range over all pictures.
+
+    The quantizer's own calibration keeps a moving average of the ranges, which cuts off whatever is
+    larger than usual: that cost up to 0.037 mean AP.
+    """
+    fed = [{INPUT_NAME: (p[None] / np.float32(255.0)).astype(np.float32)} for p in pictures]
+    meter = calibrator.Calibrator(
+        float_file, num_threads=recipe.TORCH_THREADS, qsv_update_func=qsv_utils.min_max_update
+    )
+    meter.calibrate({_SIGNATURE: fed}, _recipe())
+    measured: dict[str, Any] = meter.get_model_qsvs()
+    # 0..1 whatever the pictures hold: then a picture's byte is its number, shifted.
+    name = Interpreter(model_path=float_file).get_input_details()[0]["name"]
+    shape = np.shape(measured[name]["min"])
+    measured[name] = {"min": np.zeros(shape, np.float32), "max": np.ones(shape, np.float32)}
+    return measured
+
+
+def _recipe() -> recipe_manager.RecipeManager:
     manager = recipe_manager.RecipeManager()
     manager.add_static_config(
         regex=".*",
@@ -71,20 +90,14 @@ def _recipe() -> Any:
         weight_num_bits=8,
         algorithm_key=_STATIC,
     )
-    for left in (TFLOperationName.FULLY_CONNECTED, TFLOperationName.OUTPUT):
+    # The last layer, and the joining before it: joined tensors would have to share one scale.
+    for left in (
+        TFLOperationName.CONCATENATION,
+        TFLOperationName.FULLY_CONNECTED,
+        TFLOperationName.OUTPUT,
+    ):
         manager.add_quantization_config(regex=".*", operation_name=left, algorithm_key=_LEFT_FLOAT)
-    return manager.get_quantization_recipe()
-
-
-def _fix_input_range(measured: dict[str, Any], float_file: str) -> None:
-    """0..1 whatever the calibration met: then a picture's byte is its number, shifted."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    name = Interpreter(model_path=float_file).get_input_details()[0]["name"]
-    if name not in measured:
-        raise RuntimeError(f"the calibration knows no tensor {name}")
-    shape = np.shape(measured[name]["min"])
-    measured[name] = {"min": np.zeros(shape, np.float32), "max": np.ones(shape, np.float32)}
+    return manager
 
 
 def main() -> None:

@@ -22,9 +22,9 @@ from models.reference.network import Head
 from models.reference.tasks import MainTask
 
 STRETCH = 48
-_STEPS, _STRETCHES = 1500, 48
-_PEAK, _WEIGHT_DECAY = 2e-3, 0.05
-_REPORT_EVERY = 500
+_STEPS, _STRETCHES = 600, 48
+_PEAK, _WEIGHT_DECAY = 5e-4, 0.05
+_REPORT_EVERY = 100
 
 
 @dataclass(frozen=True)
@@ -65,19 +65,35 @@ def cut(clip: CachedClip, part: slice) -> CachedClip:
 
 
 def fit_head(
-    train: Sequence[Stretch], validation: Sequence[Stretch], balance: Tensor, report: Report
+    pair: Head,
+    train: Sequence[Stretch],
+    validation: Sequence[Stretch],
+    balance: Tensor,
+    report: Report,
 ) -> Head:
-    """A head fitted to `train`; the one of the reports that did best on `validation`."""
+    """The head over two frames, widened to the window that ships and fitted to `train`.
+
+    It begins as what `pair` computes; kept is the one of the reports that did best on `validation`.
+    """
     torch.manual_seed(recipe.SEED)
     draw = np.random.default_rng(recipe.SEED)
     everything = np.concatenate([piece.features for piece in train])
     mean, spread = everything.mean(axis=0), everything.std(axis=0) + 1e-3
-    head = Head(len(recipe.LABELS))
+    head = widened(pair, mean, spread)
     optimiser = torch.optim.AdamW(head.parameters(), lr=_PEAK, weight_decay=_WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _PEAK, _STEPS, pct_start=0.1)
     whole = [piece for piece in train if len(piece.truth) == STRETCH]
+    truth_held = np.concatenate([piece.truth for piece in validation])
     best, kept = -1.0, head.state_dict()
-    for step in range(1, _STEPS + 1):
+    for step in range(_STEPS + 1):
+        if step % _REPORT_EVERY == 0:
+            scores = [logits_of(head, (p.features - mean) / spread) for p in validation]
+            figures = ap_by_label(truth_held, np.concatenate(scores))
+            report(f"head step {step} validation {shown(figures)}")
+            average = sum(figures.values()) / max(len(figures), 1)
+            if average > best:
+                best = average
+                kept = {name: value.clone() for name, value in head.state_dict().items()}
         head.train()
         chosen = [whole[int(i)] for i in draw.integers(0, len(whole), _STRETCHES)]
         features = torch.from_numpy(np.stack([(c.features - mean) / spread for c in chosen]))
@@ -86,19 +102,25 @@ def fit_head(
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         optimiser.step()
-        schedule.step()
-        if step % _REPORT_EVERY == 0:
-            figures = ap_by_label(
-                np.concatenate([piece.truth for piece in validation]),
-                np.concatenate([logits_of(head, (p.features - mean) / spread) for p in validation]),
-            )
-            report(f"head step {step} loss {loss.item():.4f} validation {shown(figures)}")
-            average = sum(figures.values()) / max(len(figures), 1)
-            if average > best:
-                best = average
-                kept = {name: value.clone() for name, value in head.state_dict().items()}
+        if step < _STEPS:
+            schedule.step()
     head.load_state_dict(kept)
     return with_scaling_inside(head.eval(), mean, spread)
+
+
+def widened(pair: Head, mean: NDArray[np.float32], spread: NDArray[np.float32]) -> Head:
+    """A head of the window that ships that computes what `pair` does, for scaled features."""
+    head = Head(pair.out.out_features)
+    shift, scale = torch.from_numpy(mean), torch.from_numpy(spread)
+    with torch.no_grad():
+        weight = pair.hidden.weight
+        head.hidden.weight.zero_()
+        head.hidden.weight[:, -weight.shape[1] :] = weight * scale.repeat(pair.window)
+        head.hidden.bias.copy_(pair.hidden.bias + weight @ shift.repeat(pair.window))
+        head.out.weight.copy_(pair.out.weight)
+        head.out.bias.copy_(pair.out.bias + pair.direct.weight @ shift)
+        head.direct.weight.copy_(pair.direct.weight * scale)
+    return head
 
 
 def logits_of(head: Head, features: NDArray[np.float32]) -> NDArray[np.float32]:

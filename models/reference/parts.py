@@ -44,7 +44,7 @@ def make_parts(
     task.eval().to(memory_format=torch.channels_last)
     seen = stretches(task, train, most=most, varied_share=_VARIED_SHARE, seed=recipe.SEED)
     held = stretches(task, validation, most=0, varied_share=0.0, seed=recipe.SEED)
-    head = fit_head(seen, held, positive_weight(list(train)), report)
+    head = fit_head(task.head, seen, held, positive_weight(list(train)), report)
     torch.save({"task": task.state_dict(), "head": head.state_dict()}, work / _FILE)
     return Parts(task, head)
 

@@ -31,7 +31,7 @@ class MainTask(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.backbone = Backbone()
-        self.head = Head(len(recipe.LABELS), window=_PAIR, hidden=64)
+        self.head = Head(len(recipe.LABELS), window=_PAIR)
 
     def losses(self, batch: Batch, balance: Tensor) -> Tensor:
         count, time = batch.pictures.shape[:2]

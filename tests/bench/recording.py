@@ -18,7 +18,7 @@ from tests.bench.process_memory import children, cpu_s, pss_mb
 
 ROOT = Path(__file__).resolve().parents[2]
 FOOTAGE = ROOT / "tests" / "footage" / "07_building_720p.mp4"
-BUNDLE = ROOT / "models" / "sightline-standin" / "1"
+BUNDLE = ROOT / "models" / "sightline-reference" / "1"
 RECORD_S = 30.0
 SAMPLE_EVERY_S = 2.0
 SHORT_SESSIONS = 5

@@ -20,7 +20,7 @@ from agent.storage.model_slots import Bundle, open_bundle
 from agent.wire.model_manifest import Artifact
 from tests import tiny_tflite
 
-BUNDLE = Path(__file__).parents[2] / "models" / "sightline-standin" / "1"
+BUNDLE = Path(__file__).parents[2] / "models" / "sightline-reference" / "1"
 DRIVERS: dict[str, Callable[[], Accelerator]] = {
     "fake": FakeAccelerator,
     "onnxruntime": OnnxRuntimeAccelerator,

@@ -12,7 +12,7 @@ from agent.errors import AcceleratorError
 from agent.ports.accelerator import AcceleratorDescription
 from agent.storage.model_slots import Bundle, open_bundle
 
-BUNDLE = Path(__file__).parents[2] / "models" / "sightline-standin" / "1"
+BUNDLE = Path(__file__).parents[2] / "models" / "sightline-reference" / "1"
 # In every build of the library, and it takes operations of one domain alone, which no model of
 # ours has: a real provider that does nothing.
 IDLE = "AzureExecutionProvider"

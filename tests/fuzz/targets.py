@@ -221,7 +221,7 @@ def _keys(device: SampleDevice) -> dict[str, Any]:
 def _model_manifest() -> bytes:
     from tests.footage_maker import SHIPPED
 
-    bundle = SHIPPED.parent.parent / "models" / "sightline-standin" / "1"
+    bundle = SHIPPED.parent.parent / "models" / "sightline-reference" / "1"
     return (bundle / "manifest.json").read_bytes()
 
 

@@ -14,7 +14,7 @@ from firmware_tools.local_stack import LocalStack, Sections
 from tests.footage_maker import SHIPPED
 from tests.scenario.processes import command_lines
 
-BUNDLE = SHIPPED.parent.parent / "models" / "sightline-standin" / "1"
+BUNDLE = SHIPPED.parent.parent / "models" / "sightline-reference" / "1"
 # Small pictures, a real encoder, short clips: a whole session in seconds on a busy machine.
 QUICK: Sections = {
     "camera": {"width": 320, "height": 240, "stream_copy": "never"},

@@ -150,7 +150,7 @@ def test_tags_come_from_the_model_that_the_sheet_names(job: Job) -> None:
     for clip in job.clips:
         model = clip.sheet.model
         assert model is not None
-        assert (model.name, model.version) == ("sightline-standin", 1)
+        assert (model.name, model.version) == ("sightline-reference", 1)
         assert model.artifact_sha256 in (BUNDLE / "manifest.json").read_text()
         assert "CPUExecutionProvider" in model.accelerator
         for tag in clip.sheet.tags:

@@ -14,7 +14,7 @@ from agent.storage.model_shelf import ModelShelf, Outcome
 from firmware_tools.dev_fleet import ADMIN_ID
 from firmware_tools.local_stack import DEVICE_ID, LocalStack
 from firmware_tools.sightline import main as sightline
-from tests.model_bundles import write_standin
+from tests.model_bundles import write_shipped
 from tests.scenario.conftest import MakeStack
 from tests.scenario.evidence import stored_clips
 from tests.scenario.waiting import wait_for_frames, wait_until_sent
@@ -48,7 +48,7 @@ class Office:
 
     def pack(self, version: int) -> None:
         source = self.folder / "sources" / str(version)
-        write_standin(source, version)
+        write_shipped(source, version)
         self.run("model", "pack", str(source))
 
 
@@ -56,7 +56,7 @@ def install(state_dir: Path) -> None:
     """Version 1 in the active slot, as from the image."""
     shelf = ModelShelf(state_dir)
     shelf.slot((MODEL, 1)).parent.mkdir(parents=True)
-    write_standin(shelf.slot((MODEL, 1)), 1)
+    write_shipped(shelf.slot((MODEL, 1)), 1)
     shelf.activate((MODEL, 1))
 
 

@@ -37,7 +37,7 @@ recipients_file = "{files}/recipients.txt"
 receipt_key_file = "{files}/receipt.pub.pem"
 custody_key_file = "{files}/custody.key"
 """
-BUNDLE = Path(__file__).resolve().parents[3] / "models" / "sightline-standin" / "1"
+BUNDLE = Path(__file__).resolve().parents[3] / "models" / "sightline-reference" / "1"
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ from agent.wire import model_manifest as wire
 from agent.wire.bundle_archive import read_archive
 from firmware_tools.model_pack import pack
 from firmware_tools.sightline import main
-from tests.model_bundles import SHIPPED, change_golden, golden_arrays, write_standin
+from tests.model_bundles import SHIPPED, change_golden, golden_arrays, write_shipped
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_standin(tmp_path / "bundle")
+    write_shipped(tmp_path / "bundle")
     return tmp_path / "bundle"
 
 
@@ -56,7 +56,7 @@ def test_the_command_says_what_was_tried_and_where_the_file_is(
     assert main(["model", "pack", str(SHIPPED), "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert "onnxruntime: passed: golden scores within" in said
-    assert f"sightline-standin version 1: {out}, {out.stat().st_size} bytes" in said
+    assert f"sightline-reference version 1: {out}, {out.stat().st_size} bytes" in said
 
 
 def fewer_labels(folder: Path) -> None:

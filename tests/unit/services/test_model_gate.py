@@ -14,14 +14,14 @@ from agent.ports.accelerator import Accelerator
 from agent.services.model_gate import gate
 from agent.wire.gate_report import GateReport
 from agent.wire.model_manifest import Budget, dump_manifest, load_manifest
-from tests.model_bundles import change_golden, golden_arrays, write_standin
+from tests.model_bundles import change_golden, golden_arrays, write_shipped
 
 MS = 1_000_000
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_standin(tmp_path / "bundle")
+    write_shipped(tmp_path / "bundle")
     return tmp_path / "bundle"
 
 

@@ -15,7 +15,7 @@ from firmware_tools.keys_command import change_key
 from firmware_tools.rollouts import halt, promote, push, withdraw
 from firmware_tools.update_keys import load_signers, make_key
 from firmware_tools.update_repository import UpdateRepository
-from tests.model_bundles import write_standin
+from tests.model_bundles import write_shipped
 from tests.update_rig import RepositorySource, UpdateRig
 from tests.updates import MODEL, Calendar, add_bundle, make_repository, push_version, release
 
@@ -54,7 +54,8 @@ def test_a_push_ends_as_a_verified_bundle_in_its_slot_that_is_wanted(
     assert open_bundle(rig.shelf.slot((MODEL, 2))).manifest.version == 2
     assert list(rig.shelf.incoming.iterdir()) == []
     states = [told.progress.state for told in source.told if told.progress]
-    assert states == ["downloading", "installed"]
+    # As often as a large archive tells of its progress.
+    assert list(dict.fromkeys(states)) == ["downloading", "installed"]
 
 
 def test_what_is_installed_is_not_fetched_again(
@@ -186,7 +187,7 @@ def push_folder(repository: UpdateRepository, folder: Path, version: int = 2) ->
 def test_a_bundle_whose_file_is_not_the_listed_one_is_refused_for_good(
     repository: UpdateRepository, rig: UpdateRig, tmp_path: Path
 ) -> None:
-    write_standin(tmp_path / "bad", 2)
+    write_shipped(tmp_path / "bad", 2)
     (tmp_path / "bad" / "head.npz").write_bytes(b"another head")
     push_folder(repository, tmp_path / "bad")
     assert "head.npz is truncated" in rig.why(RepositorySource(repository))
@@ -198,7 +199,7 @@ def test_a_bundle_whose_file_is_not_the_listed_one_is_refused_for_good(
 def test_a_bundle_with_a_file_nobody_listed_is_refused(
     repository: UpdateRepository, rig: UpdateRig, tmp_path: Path
 ) -> None:
-    write_standin(tmp_path / "bad", 2)
+    write_shipped(tmp_path / "bad", 2)
     (tmp_path / "bad" / "run-me.sh").write_bytes(b"#!/bin/sh\n")
     push_folder(repository, tmp_path / "bad")
     assert "run-me.sh, which its manifest does not list" in rig.why(RepositorySource(repository))
@@ -207,7 +208,7 @@ def test_a_bundle_with_a_file_nobody_listed_is_refused(
 def test_a_bundle_for_a_later_agent_is_refused(
     repository: UpdateRepository, rig: UpdateRig, tmp_path: Path
 ) -> None:
-    write_standin(tmp_path / "late", 2, min_agent="9.0.0")
+    write_shipped(tmp_path / "late", 2, min_agent="9.0.0")
     push_folder(repository, tmp_path / "late")
     assert "needs agent 9.0.0" in rig.why(RepositorySource(repository))
 
@@ -221,7 +222,7 @@ def test_a_version_that_is_in_use_never_changes_its_content(
     push_version(repository, 3)
     rig.run(RepositorySource(repository))
     rig.shelf.activate((MODEL, 3))
-    write_standin(tmp_path / "other", 2, licence="another")
+    write_shipped(tmp_path / "other", 2, licence="another")
     withdraw(repository, MODEL, 3)
     release(repository)
     push_folder(repository, tmp_path / "other")

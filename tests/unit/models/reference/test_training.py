@@ -66,6 +66,21 @@ def test_scaling_put_inside_the_head_changes_no_logit() -> None:
     )
 
 
+def test_a_widened_head_computes_what_the_head_over_two_frames_does() -> None:
+    from models.reference.fit_head import logits_of, widened
+    from models.reference.network import FEATURES, WINDOW, Head
+
+    torch.manual_seed(7)
+    draw = np.random.default_rng(7)
+    features = draw.normal(1.0, 3.0, (15, FEATURES)).astype(np.float32)
+    mean, spread = features.mean(axis=0), features.std(axis=0)
+    pair = Head(4, window=2)
+    wide = widened(pair, mean, spread)
+    assert wide.window == WINDOW
+    found = logits_of(wide, (features - mean) / spread)
+    assert np.allclose(found, logits_of(pair, features), atol=1e-4)
+
+
 def test_the_backbone_gives_one_vector_per_picture_without_memory() -> None:
     from models.reference.network import FEATURES, MAP_KINDS, Backbone
 
