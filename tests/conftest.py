@@ -6,10 +6,15 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from firmware_tools.dev_fleet import Fleet, make_fleet
 from firmware_tools.local_broker import LocalBroker
 from tests.turns import turn
+
+# Speed is measured by `make bench`; a busy machine proves nothing of a rule.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.hookimpl(wrapper=True)

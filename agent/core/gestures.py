@@ -87,7 +87,7 @@ class GestureReader:
             held_ns = self._down_ns + self._rules.hold_ns
             if self._held or now_ns < held_ns:
                 return []
-            self._held, self._last_ns = True, held_ns
+            self._held, self._last_ns = True, max(self._last_ns, held_ns)
             self._presses -= 1
             before = [self._row(held_ns)] if self._presses and not self._said else []
             return [*before, Gesture("hold", self._down_ns, held_ns)]
