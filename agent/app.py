@@ -258,8 +258,6 @@ def _uplink(
     tune_allocator()
     uplink = settings.uplink
     no_updates = why_no_updates(settings)
-    if no_updates:
-        _log.info("no model updates: %s", no_updates)
     updater = _own_command(config_file, "update-models")
     broker = PahoBroker(
         host=uplink.host,
@@ -269,7 +267,7 @@ def _uplink(
         keepalive_s=uplink.keepalive_s,
         will=last_will(settings),
     )
-    return Uplink(
+    service = Uplink(
         broker=broker,
         clock=SystemClock(),
         spool=Spool(settings.paths.state_dir),
@@ -279,6 +277,9 @@ def _uplink(
         context=context,
         start_updater=None if no_updates else lambda: UpdaterProcess(updater),
     )
+    if no_updates:
+        _log.info("no model updates: %s", no_updates)
+    return service
 
 
 def why_no_updates(settings: Settings) -> str:
