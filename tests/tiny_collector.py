@@ -55,6 +55,7 @@ class TinyCollector:
         self.events: list[bytes] = []
         self.statuses: list[bytes] = []
         self.ongoing: dict[str, Ongoing] = {}
+        self.keeps_first_size = False  # of the parts, as the collectors of a group do
         self._broker = broker
         self._signer = Signer(key)
         self._stranger = Signer(Ed25519PrivateKey.generate())
@@ -86,7 +87,7 @@ class TinyCollector:
             body = opened.manifest.encode()
             self.opens.append(where.clip_id)
             known = self.ongoing.get(where.clip_id)
-            if known is None or not known.parts:
+            if known is None or not (known.parts or self.keeps_first_size):
                 self.ongoing[where.clip_id] = Ongoing(
                     manifest=decode_manifest(body),
                     manifest_sha256=hashlib.sha256(body).hexdigest(),

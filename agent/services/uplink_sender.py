@@ -222,7 +222,8 @@ class Sender:
             active.transfer.later(message.delay_s, now_ns)
         elif isinstance(message, Stored):
             self._outbox.keep_receipt(active.clip, message.receipt)
-            log.info("clip %s is stored", clip_id)
+            resent = active.transfer.resent_bytes
+            log.info("clip %s is stored (%d of its bytes were sent again)", clip_id, resent)
             self._end(clip_id)
         else:
             why = self._outbox.keep_refusal(active.clip, message.refusal)
@@ -238,7 +239,7 @@ class Sender:
         parts = max(1, -(-transfer.total_bytes // need.part_bytes))
         if need.contiguous > parts:
             raise WireError(f"need: names part {need.contiguous - 1} of a clip of {parts}")
-        is_first = transfer.phase == "opening"
+        is_first, asked_bytes = transfer.phase == "opening", transfer.part_bytes
         learnt = transfer.need(
             unpack_have(need, parts),
             need.part_bytes,
@@ -250,8 +251,9 @@ class Sender:
         self._window.acked(learnt.acked_bytes, need.part_bytes, learnt.round_trip_ns, now_ns)
         if learnt.lost_parts:
             self._window.lost(now_ns)
-        if is_first and not transfer.durable_parts:
-            transfer.shrink_parts(self._part_bytes(), now_ns)  # the Open told how thin the link is
+        # The Open told how thin the link is; what was asked for and not given is not asked again.
+        if is_first and not transfer.durable_parts and self._part_bytes() < asked_bytes:
+            transfer.shrink_parts(self._part_bytes(), now_ns)
         if active.job.only_words and transfer.has_reached_aim:
             self._words_arrived(active)
 

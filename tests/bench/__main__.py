@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import get_args
 
 from models.reference.camera_run import Runtime, newest_bundle, read_manifest
-from tests.bench import cards, recording, spool, tagging, upload
+from tests.bench import (
+    broker_kills,
+    cameras,
+    cards,
+    recording,
+    sealing,
+    spool,
+    tagging,
+    upload,
+)
 
 
 def main() -> int:
@@ -20,7 +29,7 @@ def main() -> int:
     parser.add_argument(
         "part",
         nargs="?",
-        choices=("recording", "tagging", "upload", "spool", "cards"),
+        choices=("recording", "tagging", "upload", "cameras", "kills", "sealing", "spool", "cards"),
         help="only this part",
     )
     part = parser.parse_args().part
@@ -39,8 +48,18 @@ def main() -> int:
         if part in (None, "upload"):
             rates = upload.measure(Path(folder) / "upload")
             print("\n".join(["", "Upload", *upload.report(rates)]), flush=True)
-            if statistics.median(rates.ratios) < 0.7:
+            if statistics.median(rates.ratios) < upload.LEAST_RATIO:
                 missed.append("upload ratio")
+        if part in (None, "cameras"):
+            cases = cameras.measure(Path(folder) / "cameras")
+            print("\n".join(["", "Cameras at once", *cameras.report(cases)]), flush=True)
+        if part in (None, "kills"):
+            kills = broker_kills.measure(Path(folder) / "kills")
+            print("\n".join(["", "Broker killed", *broker_kills.report(kills)]), flush=True)
+            if kills.per_kill_bytes > kills.window_bytes:
+                missed.append("bytes sent again")
+        if part in (None, "sealing"):
+            print("\n".join(["", "Sealing", *sealing.report(sealing.measure())]), flush=True)
         if part in (None, "spool"):
             shelf = spool.measure(Path(folder) / "spool")
             print("\n".join(["", "Spool", *spool.report(shelf)]), flush=True)

@@ -172,3 +172,13 @@ def test_sheets_of_a_whole_session_come_within_minutes_once_there_is_a_link(
     bodies = [name for name in seen.whole_ns if name != RECORD]
     assert bodies == sorted(marked)  # nothing else went before them
     assert len(seen.received) == len(set(seen.received))
+
+
+def test_a_size_of_parts_that_the_collector_keeps_is_asked_for_once_and_then_taken(
+    bench: Bench,
+) -> None:
+    bench.collector.keeps_first_size = True
+    put(bench, clip_id(1), "plain")
+    bench.run(lambda: clip_id(1) in tally(bench).whole_ns, limit_s=1200, pace_s=0.1)
+    assert bench.collector.ongoing[clip_id(1)].part_bytes == 256 * 1024
+    assert bench.collector.opens.count(clip_id(1)) <= 3
