@@ -74,6 +74,12 @@ class UpdateRig:
         self.agent_version = "0.1.0"
         self.shelf = ModelShelf(folder)
 
+    @property
+    def wanted(self) -> tuple[str, int] | None:
+        """The model that the tagger is to go over to, unless it was refused."""
+        found = self.shelf.wanted()
+        return None if found is None or found.refused else found.model
+
     def set_clock(self, when: datetime, *, is_trusted: bool = True) -> None:
         wall_ns = int(when.astimezone(UTC).timestamp()) * 10**9
         self.clock.correct_wall(wall_ns, "trusted" if is_trusted else "untrusted")

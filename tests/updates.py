@@ -73,3 +73,8 @@ def push_version(repository: UpdateRepository, version: int, **terms: object) ->
     found = push(repository, MODEL, version, **terms)  # type: ignore[arg-type]
     release(repository)
     return found.push
+
+
+def all_signers(repository: UpdateRepository) -> dict[str, object]:
+    """All keys of the repository, by id."""
+    return dict(load_signers([repository.folder / "keys"]))

@@ -25,10 +25,13 @@ from agent.errors import FootageError
 from models.reference import recipe
 from models.reference.boxes import box_bits
 from models.reference.clips import (
+    UNREADABLE,
     ClipFiles,
     at_model_rate,
+    check_count,
     find_sets,
     model_instants,
+    not_video,
     read_truth,
     unpaired,
 )
@@ -137,15 +140,9 @@ def _pictures(clip: ClipFiles, expected: int, picks: list[int], size: Size) -> N
                     target = pictures[row_of[count]]
                     cv2.resize(lores, (width, height), dst=target, interpolation=cv2.INTER_AREA)
                 count += 1
-    except (av.FFmpegError, OSError, IndexError) as exc:
-        raise FootageError(
-            f"{clip.video} cannot be read as video ({exc})", remedy="mend it"
-        ) from exc
-    if count != expected:
-        raise FootageError(
-            f"{clip.video} has {count} pictures, its truth {expected}",
-            remedy="make the truth anew from this very video",
-        )
+    except UNREADABLE as exc:
+        raise not_video(clip, exc) from exc
+    check_count(clip, count, expected)
     return pictures
 
 

@@ -183,10 +183,22 @@ def stream_video(
                     active = fit_inside(frame.width, frame.height, LORES_WIDTH, LORES_HEIGHT)
                     yield active, _lores(frame, active)
                 count += 1
-    except (av.FFmpegError, OSError, IndexError) as exc:
-        raise FootageError(
-            f"{clip.video} cannot be read as video ({exc})", remedy="mend it"
-        ) from exc
+    except UNREADABLE as exc:
+        raise not_video(clip, exc) from exc
+    check_count(clip, count, expected)
+
+
+# What PyAV raises over a file that is no video, or damaged.
+UNREADABLE = (av.FFmpegError, OSError, IndexError)
+
+
+def not_video(clip: ClipFiles, cause: BaseException) -> FootageError:
+    """The refusal of a video that cannot be read."""
+    return FootageError(f"{clip.video} cannot be read as video ({cause})", remedy="mend it")
+
+
+def check_count(clip: ClipFiles, count: int, expected: int) -> None:
+    """Raises FootageError unless the video has as many pictures as its truth."""
     if count != expected:
         raise FootageError(
             f"{clip.video} has {count} pictures, its truth {expected}",

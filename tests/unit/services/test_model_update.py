@@ -35,22 +35,13 @@ def rig(tmp_path: Path, repository: UpdateRepository) -> UpdateRig:
     return UpdateRig(tmp_path / "camera", (repository.folder / "root.json").read_bytes())
 
 
-def wanted(rig: UpdateRig) -> tuple[str, int] | None:
-    found = rig.shelf.wanted()
-    return None if found is None or found.refused else found.model
-
-
-def all_signers(repository: UpdateRepository) -> dict[str, object]:
-    return dict(load_signers([repository.folder / "keys"]))
-
-
 def test_a_push_ends_as_a_verified_bundle_in_its_slot_that_is_wanted(
     repository: UpdateRepository, rig: UpdateRig
 ) -> None:
     push_version(repository, 2)
     source = RepositorySource(repository)
     assert rig.run(source).progress is not None
-    assert wanted(rig) == (MODEL, 2)
+    assert rig.wanted == (MODEL, 2)
     assert open_bundle(rig.shelf.slot((MODEL, 2))).manifest.version == 2
     assert list(rig.shelf.incoming.iterdir()) == []
     states = [told.progress.state for told in source.told if told.progress]
@@ -82,7 +73,7 @@ def test_a_download_that_was_cut_off_goes_on_where_it_was(
     again = RepositorySource(repository)
     rig.run(again)
     assert 0 not in again.asked
-    assert wanted(rig) == (MODEL, 2)
+    assert rig.wanted == (MODEL, 2)
 
 
 def test_a_camera_that_was_off_for_a_month_takes_what_is_current_when_it_comes_back(
@@ -96,7 +87,7 @@ def test_a_camera_that_was_off_for_a_month_takes_what_is_current_when_it_comes_b
     push_version(repository, 3)
     rig.set_clock(calendar.now)
     rig.run(RepositorySource(repository))
-    assert wanted(rig) == (MODEL, 3)
+    assert rig.wanted == (MODEL, 3)
 
 
 def test_keys_may_have_changed_twice_since_the_image_was_made(
@@ -110,7 +101,7 @@ def test_keys_may_have_changed_twice_since_the_image_was_made(
     assert repository.root().signed.version == 3
     push_version(repository, 2)
     rig.run(RepositorySource(repository))
-    assert wanted(rig) == (MODEL, 2)
+    assert rig.wanted == (MODEL, 2)
 
 
 # --- whom it is for -------------------------------------------------------------------------------
@@ -132,10 +123,10 @@ def test_a_halt_stops_those_who_have_it_not_and_a_new_push_goes_on(
     push_version(repository, 2)
     halt(repository, MODEL, 2, load_signers([repository.folder / "keys"]))
     assert rig.run(RepositorySource(repository)).progress is None
-    assert wanted(rig) is None
+    assert rig.wanted is None
     push_version(repository, 2)
     rig.run(RepositorySource(repository))
-    assert wanted(rig) == (MODEL, 2)
+    assert rig.wanted == (MODEL, 2)
 
 
 def test_promote_reaches_the_camera_that_the_percentage_left_out(
@@ -143,11 +134,11 @@ def test_promote_reaches_the_camera_that_the_percentage_left_out(
 ) -> None:
     push_version(repository, 2, basis_points=100)
     rig.run(RepositorySource(repository))
-    assert wanted(rig) is None
+    assert rig.wanted is None
     promote(repository, MODEL, 2)
     release(repository)
     rig.run(RepositorySource(repository))
-    assert wanted(rig) == (MODEL, 2)
+    assert rig.wanted == (MODEL, 2)
 
 
 def test_a_withdrawn_model_sends_the_camera_back_to_its_fallback(
@@ -160,7 +151,7 @@ def test_a_withdrawn_model_sends_the_camera_back_to_its_fallback(
     withdraw(repository, MODEL, 3)
     release(repository)
     rig.run(RepositorySource(repository))
-    assert wanted(rig) == (MODEL, 2)
+    assert rig.wanted == (MODEL, 2)
 
 
 def test_a_push_that_failed_on_this_camera_is_tried_again_only_when_pushed_anew(
@@ -172,7 +163,7 @@ def test_a_push_that_failed_on_this_camera_is_tried_again_only_when_pushed_anew(
     assert rig.why(RepositorySource(repository)) == "it gave the same score for a minute"
     push_version(repository, 2)
     rig.run(RepositorySource(repository))
-    assert wanted(rig) == (MODEL, 2)
+    assert rig.wanted == (MODEL, 2)
 
 
 # --- signed, and still not good -------------------------------------------------------------------
@@ -271,7 +262,7 @@ def test_a_card_that_is_full_at_any_write_costs_nothing_and_is_tried_again(
         assert camera.shelf.linked("active") == (MODEL, 2)
         open_bundle(camera.shelf.slot((MODEL, 2)))
         camera.run(RepositorySource(repository))
-        assert wanted(camera) == (MODEL, 3)
+        assert camera.wanted == (MODEL, 3)
         number += 1
     assert number > 20
 

@@ -16,7 +16,7 @@ from firmware_tools.keys_command import change_key
 from firmware_tools.update_keys import load_signers
 from firmware_tools.update_repository import UpdateRepository
 from tests.update_rig import RepositorySource, UpdateRig
-from tests.updates import MODEL, NOW, Calendar, make_repository, push_version
+from tests.updates import MODEL, NOW, Calendar, all_signers, make_repository, push_version
 
 
 @pytest.fixture
@@ -32,15 +32,6 @@ def repository(tmp_path: Path, calendar: Calendar) -> UpdateRepository:
 @pytest.fixture
 def rig(tmp_path: Path, repository: UpdateRepository) -> UpdateRig:
     return UpdateRig(tmp_path / "camera", (repository.folder / "root.json").read_bytes())
-
-
-def wanted(rig: UpdateRig) -> tuple[str, int] | None:
-    found = rig.shelf.wanted()
-    return None if found is None or found.refused else found.model
-
-
-def all_signers(repository: UpdateRepository) -> dict[str, object]:
-    return dict(load_signers([repository.folder / "keys"]))
 
 
 def tampered_chunk(source: RepositorySource, _repository: UpdateRepository) -> None:
@@ -141,10 +132,10 @@ def test_what_is_not_just_what_the_admins_signed_is_refused_with_the_reason(
     source = RepositorySource(repository)
     attack(source, repository)
     assert re.search(why, rig.why(source))
-    assert wanted(rig) is None
+    assert rig.wanted is None
     assert not rig.shelf.slot((MODEL, 2)).exists()
     rig.run(RepositorySource(repository))  # and an honest answer repairs it
-    assert wanted(rig) == (MODEL, 2)
+    assert rig.wanted == (MODEL, 2)
 
 
 def test_a_key_that_was_revoked_signs_nothing_any_more(
@@ -173,9 +164,9 @@ def test_an_older_state_of_the_fleet_is_refused_once_a_newer_one_was_seen(
     before = RepositorySource(repository)
     push_version(repository, 3)
     rig.run(RepositorySource(repository))
-    assert wanted(rig) == (MODEL, 3)
+    assert rig.wanted == (MODEL, 3)
     assert "metadata refused" in rig.why(before)
-    assert wanted(rig) == (MODEL, 3)
+    assert rig.wanted == (MODEL, 3)
 
 
 def test_an_older_timestamp_over_newer_metadata_is_refused_too(
@@ -227,7 +218,7 @@ def test_a_camera_without_a_clock_takes_current_metadata(
     push_version(repository, 2)
     rig.clock.correct_wall(0, "untrusted")
     rig.run(RepositorySource(repository))
-    assert wanted(rig) == (MODEL, 2)
+    assert rig.wanted == (MODEL, 2)
 
 
 def test_the_library_still_judges_expiry_by_the_time_it_is_given(
